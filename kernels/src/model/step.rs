@@ -1,0 +1,92 @@
+//! The door between engine and model: one forward step over a ragged batch.
+
+/// One sequence's share of a step.
+#[derive(Clone, Debug)]
+pub struct SequenceSlice<'a> {
+    /// New tokens, at least one: a chunk of the prompt, or the one token sampled last.
+    pub tokens: &'a [u32],
+    /// Position of `tokens[0]`; all lower positions are in the KV cache already.
+    pub start: usize,
+    /// KV blocks of the sequence in order, covering at least `start + tokens.len()` positions.
+    pub block_table: &'a [u32],
+    /// `targets[i]` is the token whose logprob is wanted after `tokens[i]`; may be shorter than `tokens`.
+    pub targets: &'a [u32],
+    /// Sample a token from the last row.
+    pub sample: Option<SampleArgs>,
+}
+
+/// How to sample one token. Greedy iff `top_k == 1`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleArgs {
+    /// Divides the logits; > 0.
+    pub temperature: f32,
+    /// Keep the k best logits (ties with the k-th are kept); 0 = all, 1 = argmax with the lowest id winning.
+    pub top_k: u32,
+    /// Nucleus mass in (0, 1]; 0 = off. Not together with `top_k > 0`.
+    pub top_p: f32,
+    /// Key of the counter-based generator (Philox4x32-10): the run's seed ...
+    pub seed: u64,
+    /// ... the request's identity, the same whichever replica serves it ...
+    pub request_key: u64,
+    /// ... and the absolute position of the token being sampled.
+    pub position: u64,
+}
+
+/// What a step computed for one sequence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SequenceOutput {
+    /// log_softmax(logits)[target] for each entry of [`SequenceSlice::targets`].
+    pub target_logprobs: Vec<f32>,
+    /// Present iff [`SequenceSlice::sample`] was.
+    pub sampled: Option<SampledToken>,
+}
+
+/// A sampled token and its logprob under the unmodified distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampledToken {
+    /// Vocabulary id.
+    pub token: u32,
+    /// log_softmax of the raw f32 logits at `token` (no temperature, no filter).
+    pub logprob: f32,
+}
+
+/// Work a step had to do at the least, for the roofline: counted from shapes, not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct StepCost {
+    /// Bytes of weights that must be read at least once (embedding rows gathered, not the whole table).
+    pub weight_bytes: u64,
+    /// Bytes of KV cache read and written.
+    pub kv_bytes: u64,
+    /// Multiply-adds count twice.
+    pub flops: u64,
+}
+
+/// Size and shape of the paged KV cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KvCacheShape {
+    /// Tokens per block.
+    pub block_size: usize,
+    /// Blocks in the pool; ids are `0..num_blocks`.
+    pub num_blocks: usize,
+}
+
+/// Why a step was refused or failed. The text names the sequence, what was expected and got.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StepError(pub String);
+
+/// A model an engine can drive. Implemented by the GPT on any backend, and by fakes in engine tests.
+pub trait LanguageModel {
+    /// Rows of the LM head: every token id is below it.
+    fn vocab_size(&self) -> usize;
+
+    /// Shape of the cache this model was built with.
+    fn kv_cache(&self) -> KvCacheShape;
+
+    /// Runs one step: appends K/V of the new tokens to the cache, then attends, then samples.
+    /// Outputs are in batch order. The same slice gives the same bits whatever else is in the batch.
+    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError>;
+
+    /// Cost of the last step.
+    fn last_step_cost(&self) -> StepCost;
+}

@@ -1,0 +1,5 @@
+//! Raw timestamped events to summary numbers. Pure; one clock.
+
+mod record;
+
+pub use record::*;

@@ -1,0 +1,155 @@
+//! The record of one run: raw facts, written to `target/goldlap/runs/<id>/record.json`.
+//! Times are seconds on one monotonic clock of the parent process, 0 = the clock's start.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the record's layout; raised on every change that a reader could notice.
+pub const RECORD_SCHEMA_VERSION: u32 = 1;
+
+/// Everything measured in one run of one case.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`RECORD_SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// `group::folder`.
+    pub case: String,
+    /// Platform name.
+    pub platform: String,
+    /// Commit of the code under test, if known, with `-dirty` where the tree had changes.
+    pub commit: Option<String>,
+    /// Wall-clock start, RFC 3339, UTC.
+    pub started_at: String,
+    /// Parameters of the model.
+    pub num_parameters: u64,
+    /// Fingerprint of the weights.
+    pub model_fingerprint: String,
+    /// Data-parallel replicas started.
+    pub data_parallel: u32,
+    /// Index of this repeat, 0-based.
+    pub repeat: u32,
+    /// Seconds from the first process start until every rank was ready.
+    pub startup_s: f64,
+    /// The resolved plan, for the reader.
+    pub plan: serde_json::Value,
+    /// The machine's limits, measured around the run, where efficiency was asked for.
+    pub machine_limits: Option<MachineLimits>,
+    /// By request id, ascending.
+    pub requests: Vec<RequestRecord>,
+    /// By rank, ascending.
+    pub ranks: Vec<RankRecord>,
+    /// What went wrong and was survived, in time order.
+    pub incidents: Vec<Incident>,
+}
+
+/// Life of one request as the client saw it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RequestRecord {
+    /// Index in the workload = server id.
+    pub id: u64,
+    /// Prompt text, where there was one.
+    pub prompt: Option<String>,
+    /// Tokens of the prompt.
+    pub num_prompt_tokens: usize,
+    /// Tokens asked for.
+    pub num_tokens_to_generate: usize,
+    /// Rank that finished it.
+    pub rank: Option<u32>,
+    /// Times it was dispatched to a rank; 1 without incidents.
+    pub num_dispatches: u32,
+    /// When the timetable wanted it sent.
+    pub scheduled_s: f64,
+    /// When it was sent.
+    pub sent_s: f64,
+    /// When each partial or final reply with new tokens came, and how many tokens it brought.
+    pub arrivals: Vec<TokenArrival>,
+    /// When the final reply came.
+    pub finished_s: Option<f64>,
+    /// How it ended.
+    pub outcome: RequestOutcome,
+    /// Generated ids, including a termination id.
+    pub generated_tokens: Vec<u32>,
+    /// `generated_tokens` as text.
+    pub generated_text: String,
+    /// Logprobs of prompt positions 1.., where asked for.
+    pub prompt_logprobs: Option<Vec<f32>>,
+    /// Logprob of each generated token, where asked for.
+    pub generated_logprobs: Option<Vec<f32>>,
+}
+
+/// New tokens that came with one reply.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenArrival {
+    /// When.
+    pub at_s: f64,
+    /// How many, at least one.
+    pub num_tokens: u32,
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestOutcome {
+    /// No final reply came before the deadline.
+    #[default]
+    Unanswered,
+    /// All tokens came.
+    Completed,
+    /// Refused or failed.
+    Failed {
+        /// Why, as the engine or the coordinator said it.
+        reason: String,
+    },
+}
+
+/// Life of one rank, as it reported on shutdown (or up to its last heartbeat).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RankRecord {
+    /// Data-parallel rank.
+    pub rank: u32,
+    /// Process id.
+    pub pid: u32,
+    /// Requests it finished.
+    pub num_requests_finished: u64,
+    /// Steps that ran a forward pass, since the clock started (warm-up not counted).
+    pub num_steps: u64,
+    /// Sum over steps of sequences in the batch.
+    pub sum_batch_size: u64,
+    /// Largest batch, in sequences.
+    pub max_batch_size: u64,
+    /// Prompt tokens computed.
+    pub num_prefill_tokens: u64,
+    /// Decode tokens computed.
+    pub num_decode_tokens: u64,
+    /// KV blocks in the pool.
+    pub num_kv_blocks: u64,
+    /// Most KV blocks in use at once.
+    pub max_kv_blocks_used: u64,
+    /// Seconds inside forward steps.
+    pub step_seconds: f64,
+    /// Per-step roofline inputs, summed over steps with equal bounds kept apart by the caller:
+    /// each entry is one step's cost.
+    pub step_costs: Vec<goldlap_kernels::model::step::StepCost>,
+    /// Peak resident set, bytes, shared file pages included.
+    pub peak_rss_bytes: u64,
+    /// Instruction set or device that ran the kernels.
+    pub device: String,
+}
+
+/// The machine's own limits, measured by the product's own probes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineLimits {
+    /// Sustained read bandwidth over all threads, bytes per second.
+    pub read_bytes_per_second: f64,
+    /// Peak of the matmul inner loop over all threads, operations per second (multiply-add = 2).
+    pub flops_per_second: f64,
+    /// Threads that measured.
+    pub num_threads: usize,
+}
+
+/// Something that went wrong and was survived (or not).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// When.
+    pub at_s: f64,
+    /// What happened, in a sentence.
+    pub what: String,
+}

@@ -1,0 +1,216 @@
+//! What will be done for one case: fully resolved, immutable, printable.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use goldlap_kernels::model::config::GptConfig;
+use serde::Serialize;
+
+use super::platform::Platform;
+
+/// A case, resolved for one platform. Nothing in it is optional because it was forgotten:
+/// an `Option` that is `None` means "this case does not do that".
+#[derive(Clone, Debug, Serialize)]
+pub struct CasePlan {
+    /// `group::folder`, the trial's name.
+    pub name: String,
+    /// The case's folder.
+    pub folder: PathBuf,
+    /// Folder that holds this case's golden files.
+    pub golden_folder: PathBuf,
+    /// Platform the plan was made for.
+    pub platform: Platform,
+    /// Where the weights come from.
+    pub model: ModelPlan,
+    /// How text becomes tokens.
+    pub tokenizer: TokenizerPlan,
+    /// Replicas.
+    pub topology: Topology,
+    /// Limits of each replica's engine.
+    pub engine: EnginePlan,
+    /// Requests and their timetable.
+    pub workload: WorkloadPlan,
+    /// Metrics compared with the golden, in the file's order.
+    pub metrics: Vec<String>,
+    /// Tolerances by metric name that differ from the comparator's default.
+    pub tolerances: Vec<(String, f64)>,
+    /// The whole case, launch to verdict, must end by then.
+    pub time_limit: Duration,
+    /// Runs of the case; all must pass.
+    pub num_repeats: u32,
+    /// Strict: a known failure that passes is a failure.
+    pub known_failure: Option<KnownFailure>,
+    /// Where Megatron's output JSON is written, if asked for.
+    pub output_path: Option<PathBuf>,
+    /// The output JSON holds throughput only (Megatron's `--throughput-check-only`).
+    pub throughput_check_only: bool,
+    /// Flags of the case that change nothing here, each with the reason.
+    pub ignored_flags: Vec<IgnoredFlag>,
+}
+
+/// Source of a case's weights.
+#[derive(Clone, Debug, Serialize)]
+pub enum ModelPlan {
+    /// A Hugging Face folder; its config.json decides the architecture.
+    Checkpoint {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Random weights.
+    Random {
+        /// Architecture, from the case's flags.
+        config: GptConfig,
+        /// Key of the generator (`--seed`).
+        seed: u64,
+        /// Standard deviation (`--init-method-std`).
+        init_method_std: f64,
+    },
+}
+
+/// Which vocabulary turns text into tokens.
+#[derive(Clone, Debug, Serialize)]
+pub enum TokenizerPlan {
+    /// The built-in vocabulary (cl100k_base at Megatron's TikTokenizer ids: rank + 1000). Needs no file.
+    BuiltIn,
+    /// Megatron's TikTokenizer: a vocabulary JSON, or Mistral's `tekken.json`.
+    TikToken {
+        /// The vocabulary file.
+        path: PathBuf,
+        /// Pre-tokenisation pattern, `v1` or `v2`.
+        pattern: String,
+    },
+    /// A Hugging Face `tokenizer.json`, or a folder that has one.
+    HuggingFace {
+        /// File or folder.
+        path: PathBuf,
+    },
+}
+
+/// Parallel layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Topology {
+    /// Tensor-parallel size; 1 is what the engine runs.
+    pub tensor_parallel: usize,
+    /// Pipeline-parallel size; 1 is what the engine runs.
+    pub pipeline_parallel: usize,
+    /// Data-parallel replicas = processes.
+    pub data_parallel: usize,
+}
+
+/// Limits of one replica's engine (`--inference-*`).
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+pub struct EnginePlan {
+    /// Bytes of the KV pool.
+    pub kv_buffer_bytes: u64,
+    /// Tokens per KV block.
+    pub block_size: usize,
+    /// Sequences in one step at most; `None` = as many as usable blocks, rounded down to 4.
+    pub max_requests: Option<usize>,
+    /// Tokens in one step at most.
+    pub max_tokens: usize,
+    /// Prompt + output of one request at most.
+    pub max_sequence_length: usize,
+    /// Threads of a replica's kernels; `None` = this replica's share of the machine's cores.
+    pub num_threads: Option<usize>,
+}
+
+/// Requests and their timetable.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkloadPlan {
+    /// Where prompts come from.
+    pub source: PromptSource,
+    /// When they arrive.
+    pub arrival: Arrival,
+    /// Sampling, the same for every request.
+    pub sampling: SamplingPlan,
+    /// Output length of a request whose source does not say one.
+    pub num_tokens_to_generate: usize,
+    /// Output lengths come from the prompt file.
+    pub num_tokens_from_file: bool,
+    /// Output length is capped at this many tokens, after everything else (`--num-tokens-to-generate-max`).
+    pub max_tokens_to_generate: Option<usize>,
+    /// Prompts are cut to this many tokens (`--num-tokens-to-prompt-max`).
+    pub max_prompt_tokens: Option<usize>,
+}
+
+/// Where prompts come from.
+#[derive(Clone, Debug, Serialize)]
+pub enum PromptSource {
+    /// `--prompts`.
+    Inline(Vec<String>),
+    /// `--prompt-file`: Megatron's jsonl or ShareGPT JSON, told apart by content.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Take the first n prompts only.
+        truncate: Option<usize>,
+    },
+    /// Neither: "hi hi hi ..." of random lengths in tokens.
+    Synthetic {
+        /// Shortest prompt, inclusive.
+        min_tokens: usize,
+        /// Longest prompt, inclusive.
+        max_tokens: usize,
+        /// requests per second * duration, cut to an integer.
+        num_requests: usize,
+    },
+}
+
+/// When requests arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum Arrival {
+    /// All at once.
+    AllAtOnce,
+    /// `n` per turn of the submitting loop, without waiting between turns; the i-th request of each
+    /// group generates i tokens more (Megatron's coordinator script).
+    PerStep {
+        /// Requests per turn.
+        num_requests: usize,
+    },
+    /// Poisson process, reproduced from CPython's `random`.
+    Poisson {
+        /// Mean rate, requests per second.
+        requests_per_second: f64,
+        /// Seed of the arrival process (`--seed`).
+        seed: u64,
+    },
+}
+
+/// Sampling of a whole case.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct SamplingPlan {
+    /// Divides the logits.
+    pub temperature: f32,
+    /// 1 = greedy, 0 = off.
+    pub top_k: u32,
+    /// 0 = off.
+    pub top_p: f32,
+    /// Seed of the counter-based generator (`--seed`).
+    pub seed: u64,
+    /// Prompt and generated logprobs are returned.
+    pub return_log_probs: bool,
+    /// Only generated logprobs are returned.
+    pub skip_prompt_log_probs: bool,
+    /// Token that ends a sequence; `None` = never (`--termination-id -1`).
+    pub termination_id: Option<u32>,
+}
+
+/// A failure that is known and tracked.
+#[derive(Clone, Debug, Serialize)]
+pub struct KnownFailure {
+    /// Why it fails.
+    pub reason: String,
+    /// Where that is tracked.
+    pub issue: String,
+}
+
+/// A flag that was given and changes nothing.
+#[derive(Clone, Debug, Serialize)]
+pub struct IgnoredFlag {
+    /// `--flag`.
+    pub flag: String,
+    /// The value given.
+    pub value: String,
+    /// Why it changes nothing here.
+    pub reason: String,
+}

@@ -1,0 +1,5 @@
+//! Prompts, data sets, tokenizer and arrival process: requests with a timetable.
+
+mod request;
+
+pub use request::TimedRequest;
