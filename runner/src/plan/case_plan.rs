@@ -191,8 +191,30 @@ pub struct SamplingPlan {
     pub return_log_probs: bool,
     /// Only generated logprobs are returned.
     pub skip_prompt_log_probs: bool,
-    /// Token that ends a sequence; `None` = never (`--termination-id -1`).
-    pub termination_id: Option<u32>,
+    /// Token that ends a sequence (`--termination-id`).
+    pub termination: TerminationPlan,
+}
+
+/// Which token ends a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum TerminationPlan {
+    /// `--termination-id -1`: every request generates as many tokens as it asked for.
+    Never,
+    /// `--termination-id N`.
+    Id(u32),
+    /// No `--termination-id`: the tokenizer's end-of-document token, known once the tokenizer is loaded.
+    TokenizerEod,
+}
+
+impl TerminationPlan {
+    /// The token that ends a sequence, given the tokenizer's end-of-document token; `None` = never.
+    pub fn resolve(self, tokenizer_eod: Option<u32>) -> Option<u32> {
+        match self {
+            Self::Never => None,
+            Self::Id(id) => Some(id),
+            Self::TokenizerEod => tokenizer_eod,
+        }
+    }
 }
 
 /// A failure that is known and tracked.
