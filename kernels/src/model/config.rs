@@ -1,6 +1,10 @@
 //! The architecture of a GPT: everything that decides shapes and operators, nothing about where weights live.
 
+mod validate;
+
 use serde::{Deserialize, Serialize};
+
+pub use validate::ConfigError;
 
 /// How hidden states are normalised before attention, before the MLP and before the LM head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,4 +96,96 @@ pub struct GptConfig {
     pub qk_norm: bool,
     /// The LM head is the token embedding.
     pub tied_embeddings: bool,
+}
+
+impl GptConfig {
+    /// Width of all query heads together: `num_attention_heads * kv_channels`.
+    pub fn query_size(&self) -> usize {
+        self.num_attention_heads.saturating_mul(self.kv_channels)
+    }
+
+    /// Width of all key (or value) heads together: `num_query_groups * kv_channels`.
+    pub fn kv_size(&self) -> usize {
+        self.num_query_groups.saturating_mul(self.kv_channels)
+    }
+
+    /// Leading channels of each head that RoPE rotates: `floor(kv_channels * percent)`; 0 with learned positions.
+    pub fn rotary_dim(&self) -> usize {
+        match self.position_embedding {
+            PositionEmbedding::Rope { percent, .. } => (self.kv_channels as f64 * percent) as usize,
+            PositionEmbedding::LearnedAbsolute => 0,
+        }
+    }
+}
+
+impl Normalization {
+    /// The normalisation subtracts the mean and stores a bias beside its weight.
+    pub fn has_bias(self) -> bool {
+        match self {
+            Self::RmsNorm => false,
+            Self::LayerNorm | Self::LayerNorm1p => true,
+        }
+    }
+}
+
+impl Activation {
+    /// The MLP has a gate projection beside the up projection.
+    pub fn is_gated(self) -> bool {
+        match self {
+            Self::SwiGlu => true,
+            Self::GeluTanh | Self::Gelu | Self::SquaredRelu => false,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The 583M model of the throughput cases.
+    pub(crate) fn config_583m() -> GptConfig {
+        GptConfig {
+            num_layers: 24,
+            hidden_size: 1152,
+            num_attention_heads: 16,
+            num_query_groups: 8,
+            kv_channels: 128,
+            ffn_hidden_size: 3168,
+            vocab_size: 131_072,
+            max_position_embeddings: 4096,
+            normalization: Normalization::RmsNorm,
+            norm_epsilon: 1e-5,
+            position_embedding: PositionEmbedding::Rope { base: 1e6, percent: 1.0, scaling: None },
+            activation: Activation::SwiGlu,
+            qkv_bias: false,
+            attention_output_bias: false,
+            mlp_bias: false,
+            qk_norm: false,
+            tied_embeddings: true,
+        }
+    }
+
+    #[test]
+    fn derived_widths() {
+        let config = config_583m();
+        assert_eq!((config.query_size(), config.kv_size(), config.rotary_dim()), (2048, 1024, 128));
+        let partial = PositionEmbedding::Rope { base: 1e4, percent: 0.5, scaling: None };
+        assert_eq!(GptConfig { position_embedding: partial, ..config.clone() }.rotary_dim(), 64);
+        let learned = GptConfig { position_embedding: PositionEmbedding::LearnedAbsolute, ..config };
+        assert_eq!(learned.rotary_dim(), 0);
+    }
+
+    #[test]
+    fn a_config_survives_serialisation() {
+        let scaling = RopeScaling {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 8192,
+        };
+        let position_embedding = PositionEmbedding::Rope { base: 5e5, percent: 1.0, scaling: Some(scaling) };
+        let config = GptConfig { position_embedding, ..config_583m() };
+        let text = serde_json::to_string(&config).expect("a config serialises");
+        assert_eq!(serde_json::from_str::<GptConfig>(&text).expect("and comes back"), config);
+    }
 }
