@@ -1,5 +1,12 @@
-//! Processes: one per data-parallel replica.
+//! Processes: one per data-parallel replica, each the same executable in another role.
 
+mod fleet;
+mod guard;
+mod interrupt;
+mod rank_log;
 mod rank_spec;
 
+pub use fleet::{Fleet, LaunchError, OnExit, ROLE_RANK, ROLE_VARIABLE};
+pub use guard::{ProcessGuard, describe_exit};
+pub use interrupt::install as install_interrupt_handler;
 pub use rank_spec::{Fault, RankSpec};
