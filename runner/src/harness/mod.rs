@@ -1,1 +1,5 @@
-//! harness
+//! Plans become trials; `run_case` is the route through all rooms.
+
+mod platform_choice;
+
+pub use platform_choice::{PLATFORM_VARIABLE, PlatformChoice, PlatformError, choose_platform};
