@@ -1,5 +1,8 @@
 //! The GPT: architecture, weights, KV cache, forward pass.
 
 pub mod config;
+mod hex;
+pub mod philox;
+pub mod random;
 pub mod step;
 pub mod weights;
