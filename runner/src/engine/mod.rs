@@ -1,1 +1,23 @@
-//! engine
+//! One replica's life: step() = schedule -> forward -> sample -> postprocess.
+
+mod block_allocator;
+#[expect(clippy::module_inception, reason = "the room is named after its main noun")]
+mod engine;
+mod limits;
+mod offline;
+mod outcome;
+mod request;
+mod sampling;
+mod scheduler;
+mod sequence;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+pub use engine::Engine;
+pub use limits::{EngineLimits, LimitsError, kv_cache_shape};
+pub use offline::{OfflineRun, generate};
+pub use outcome::{FailedRequest, FinishReason, FinishedRequest, NewToken, StepSummary};
+pub use request::{EngineRequest, OutputLength, Rejection};
+pub use sampling::{Sampling, SamplingError};
+pub use statistics::Statistics;

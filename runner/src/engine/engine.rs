@@ -1,0 +1,173 @@
+//! One replica's engine: requests in, tokens out, one step at a time.
+
+use goldlap_kernels::model::step::{LanguageModel, SequenceOutput, SequenceSlice};
+
+use super::limits::EngineLimits;
+use super::outcome::{FailedRequest, StepSummary};
+use super::request::{EngineRequest, Rejection};
+use super::scheduler::Scheduler;
+use super::sequence::Sequence;
+use super::statistics::Statistics;
+use crate::metrics::Clock;
+
+/// Continuous batching over one model. Single-threaded; the model may use threads of its own.
+pub struct Engine {
+    model: Box<dyn LanguageModel>,
+    limits: EngineLimits,
+    seed: u64,
+    clock: Clock,
+    scheduler: Scheduler,
+    statistics: Statistics,
+    is_paused: bool,
+}
+
+/// What a forward pass gave, and how long it took.
+struct Forward {
+    outputs: Result<Vec<SequenceOutput>, String>,
+    seconds: f64,
+    ended_s: f64,
+}
+
+impl Engine {
+    /// An idle engine. `limits` were made for the model's cache; `seed` keys all sampling.
+    pub fn new(model: Box<dyn LanguageModel>, limits: EngineLimits, seed: u64, clock: Clock) -> Self {
+        Self {
+            model,
+            limits,
+            seed,
+            clock,
+            scheduler: Scheduler::new(limits),
+            statistics: Statistics::default(),
+            is_paused: false,
+        }
+    }
+
+    /// Queues a request, or says why it can never be served. Accepted also while paused.
+    pub fn submit(&mut self, request: EngineRequest) -> Result<(), Rejection> {
+        if self.scheduler.contains(request.id) {
+            return Err(Rejection::DuplicateId { id: request.id });
+        }
+        let output = request.resolve(&self.limits, self.model.vocab_size())?;
+        self.scheduler.enqueue(Sequence::new(request, output, self.clock.now_s()));
+        Ok(())
+    }
+
+    /// Forgets a request without a reply, in any state; `false` if it is unknown.
+    pub fn abort(&mut self, id: u64) -> bool {
+        self.scheduler.remove(id)
+    }
+
+    /// Freezes requests where they are; they keep their blocks.
+    pub fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// Goes on after [`Self::pause`].
+    pub fn unpause(&mut self) {
+        self.is_paused = false;
+    }
+
+    /// A step would bring a request forward.
+    pub fn has_work(&self) -> bool {
+        !self.is_paused && self.num_unfinished() > 0
+    }
+
+    /// Requests that are neither finished, failed nor aborted.
+    pub fn num_unfinished(&self) -> usize {
+        self.scheduler.num_sequences()
+    }
+
+    /// Totals since the start.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The limits it runs with.
+    pub fn limits(&self) -> &EngineLimits {
+        &self.limits
+    }
+
+    #[cfg(test)]
+    pub(super) fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// Brings every request in the batch forward by one token (or by its prompt). Sampling is the last operator
+    /// of the forward pass. When the model fails, the requests of the batch fail, and the engine goes on with the rest.
+    pub fn step(&mut self) -> StepSummary {
+        if !self.has_work() {
+            return StepSummary::default();
+        }
+        let mut summary = self.schedule();
+        let forward = self.forward();
+        self.postprocess(forward, &mut summary);
+        summary
+    }
+
+    fn schedule(&mut self) -> StepSummary {
+        let num_evicted = self.scheduler.schedule();
+        let batch = self.scheduler.batch();
+        let num_decode_tokens = batch.iter().filter(|sequence| sequence.is_decoding()).count();
+        let num_tokens: usize = batch.iter().map(Sequence::num_scheduled_tokens).sum();
+        StepSummary {
+            batch_size: batch.len(),
+            num_prefill_tokens: num_tokens - num_decode_tokens,
+            num_decode_tokens,
+            num_evicted,
+            ..StepSummary::default()
+        }
+    }
+
+    fn forward(&mut self) -> Forward {
+        let batch: Vec<SequenceSlice<'_>> =
+            self.scheduler.batch().iter().map(|sequence| sequence.slice(self.seed)).collect();
+        let started_s = self.clock.now_s();
+        let outputs = self.model.step(&batch);
+        let ended_s = self.clock.now_s();
+        let outputs = outputs.map_err(|error| error.to_string()).and_then(|outputs| self.checked(outputs));
+        Forward { outputs, seconds: ended_s - started_s, ended_s }
+    }
+
+    /// A backend that answers another question than the one asked must not be believed.
+    fn checked(&self, outputs: Vec<SequenceOutput>) -> Result<Vec<SequenceOutput>, String> {
+        let batch = self.scheduler.batch();
+        if outputs.len() != batch.len() {
+            return Err(format!(
+                "the model returned {} outputs for {} sequences",
+                outputs.len(),
+                batch.len()
+            ));
+        }
+        let vocab_size = self.model.vocab_size();
+        batch.iter().zip(&outputs).try_for_each(|(sequence, output)| sequence.expects(output, vocab_size))?;
+        Ok(outputs)
+    }
+
+    fn postprocess(&mut self, forward: Forward, summary: &mut StepSummary) {
+        summary.forward_s = forward.seconds;
+        match forward.outputs {
+            Ok(outputs) => self.absorb(&outputs, forward.ended_s, summary),
+            Err(reason) => summary.failed = self.fail_batch(&reason),
+        }
+        self.statistics.add(summary, self.model.last_step_cost(), self.scheduler.blocks().max_used());
+    }
+
+    fn absorb(&mut self, outputs: &[SequenceOutput], now_s: f64, summary: &mut StepSummary) {
+        let batch = self.scheduler.batch_mut();
+        summary.new_tokens.reserve_exact(batch.len());
+        for (sequence, output) in batch.iter_mut().zip(outputs) {
+            summary.new_tokens.extend(sequence.absorb(output, now_s));
+        }
+        let finished = self.scheduler.take_finished();
+        summary.finished.extend(finished.into_iter().filter_map(|sequence| {
+            let reason = sequence.finish_reason()?;
+            Some(sequence.into_result(reason, now_s))
+        }));
+    }
+
+    fn fail_batch(&mut self, reason: &str) -> Vec<FailedRequest> {
+        let batch = self.scheduler.take_batch();
+        let reason = format!("a step of {} sequences failed: {reason}", batch.len());
+        batch.into_iter().map(|sequence| FailedRequest { id: sequence.id, reason: reason.clone() }).collect()
+    }
+}

@@ -1,0 +1,192 @@
+//! What one replica's engine may hold and do at once, resolved from the plan and the model's shape.
+
+use goldlap_kernels::model::config::GptConfig;
+use goldlap_kernels::model::step::KvCacheShape;
+
+use crate::plan::EnginePlan;
+
+/// Resolved limits of an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Tokens per KV block.
+    pub block_size: usize,
+    /// KV blocks that sequences can own. The pool's last block is never handed out: Megatron keeps it for the
+    /// padding rows of fixed-size batches, and a request fits here exactly when it fits there.
+    pub num_usable_blocks: usize,
+    /// Sequences in one step at most.
+    pub max_requests: usize,
+    /// Tokens in one step at most; not below `max_requests`.
+    pub max_tokens: usize,
+    /// Prompt + output of one request at most.
+    pub max_sequence_length: usize,
+}
+
+/// Limits that no engine can run with. The text names flags, values and the way out.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LimitsError(String);
+
+const BYTES_PER_ELEMENT: u64 = 2; // bf16
+
+/// The KV pool that `plan.kv_buffer_bytes` pays for: buffer / (2 · layers · block · kv heads · head width · 2 bytes)
+/// blocks, at least two.
+pub fn kv_cache_shape(plan: &EnginePlan, config: &GptConfig) -> Result<KvCacheShape, LimitsError> {
+    positive("block-size", plan.block_size)?;
+    let elements_per_token =
+        2 * config.num_layers as u64 * config.num_query_groups as u64 * config.kv_channels as u64;
+    let block_bytes = elements_per_token
+        .checked_mul(BYTES_PER_ELEMENT)
+        .and_then(|bytes| bytes.checked_mul(plan.block_size as u64))
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| {
+            LimitsError(format!("a KV block of {} tokens has no size in bytes", plan.block_size))
+        })?;
+    let num_blocks = (plan.kv_buffer_bytes / block_bytes).max(2);
+    if num_blocks > u64::from(u32::MAX) {
+        return Err(LimitsError(format!(
+            "a KV buffer of {} bytes has {num_blocks} blocks of {block_bytes} bytes, expected at most {}: lower \
+             --inference-dynamic-batching-buffer-size-gb or raise --inference-dynamic-batching-block-size",
+            plan.kv_buffer_bytes,
+            u32::MAX
+        )));
+    }
+    Ok(KvCacheShape { block_size: plan.block_size, num_blocks: num_blocks as usize })
+}
+
+impl EngineLimits {
+    /// Resolves the limits for a cache of shape `cache`.
+    pub fn new(plan: &EnginePlan, cache: KvCacheShape) -> Result<Self, LimitsError> {
+        positive("block-size", cache.block_size)?;
+        positive("max-tokens", plan.max_tokens)?;
+        if plan.max_sequence_length == 0 {
+            return Err(LimitsError("--inference-max-seq-length is 0, expected at least 1".to_owned()));
+        }
+        if cache.num_blocks < 2 {
+            return Err(LimitsError(format!("a KV pool needs at least 2 blocks, got {}", cache.num_blocks)));
+        }
+        let num_usable_blocks = cache.num_blocks - 1;
+        Ok(Self {
+            block_size: cache.block_size,
+            num_usable_blocks,
+            max_requests: resolve_max_requests(plan, num_usable_blocks)?,
+            max_tokens: plan.max_tokens,
+            max_sequence_length: plan.max_sequence_length,
+        })
+    }
+
+    /// Blocks that `num_tokens` positions take.
+    pub fn blocks_for(&self, num_tokens: usize) -> usize {
+        num_tokens.div_ceil(self.block_size)
+    }
+}
+
+/// Every decoding sequence takes one token of every step, so more sequences than tokens cannot advance together.
+fn resolve_max_requests(plan: &EnginePlan, num_usable_blocks: usize) -> Result<usize, LimitsError> {
+    let Some(max_requests) = plan.max_requests else {
+        let rounded = num_usable_blocks / 4 * 4;
+        let default = if rounded == 0 { num_usable_blocks } else { rounded };
+        return Ok(default.min(plan.max_tokens));
+    };
+    positive("max-requests", max_requests)?;
+    if max_requests > plan.max_tokens {
+        return Err(LimitsError(format!(
+            "--inference-dynamic-batching-max-tokens is {}, expected at least --inference-dynamic-batching-max-requests \
+             = {max_requests}: every sequence takes one token of a step",
+            plan.max_tokens
+        )));
+    }
+    Ok(max_requests)
+}
+
+fn positive(flag: &str, value: usize) -> Result<(), LimitsError> {
+    match value {
+        0 => Err(LimitsError(format!("--inference-dynamic-batching-{flag} is 0, expected at least 1"))),
+        1.. => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use goldlap_kernels::model::config::{Activation, Normalization, PositionEmbedding};
+
+    use super::*;
+
+    fn plan() -> EnginePlan {
+        EnginePlan {
+            kv_buffer_bytes: 20 << 30,
+            block_size: 256,
+            max_requests: None,
+            max_tokens: 16384,
+            max_sequence_length: 2560,
+            num_threads: Some(1),
+        }
+    }
+
+    fn config_583m() -> GptConfig {
+        GptConfig {
+            num_layers: 24,
+            hidden_size: 1152,
+            num_attention_heads: 16,
+            num_query_groups: 8,
+            kv_channels: 128,
+            ffn_hidden_size: 3168,
+            vocab_size: 131_072,
+            max_position_embeddings: 4096,
+            normalization: Normalization::RmsNorm,
+            norm_epsilon: 1e-5,
+            position_embedding: PositionEmbedding::Rope { base: 1e6, percent: 1.0, scaling: None },
+            activation: Activation::SwiGlu,
+            qkv_bias: false,
+            attention_output_bias: false,
+            mlp_bias: false,
+            qk_norm: false,
+            tied_embeddings: true,
+        }
+    }
+
+    #[test]
+    fn the_pool_is_what_the_buffer_pays_for() {
+        let block_bytes = 2 * 24 * 256 * 8 * 128 * 2;
+        let cache = kv_cache_shape(&plan(), &config_583m()).unwrap();
+        assert_eq!(cache.num_blocks as u64, (20 << 30) / block_bytes);
+        let limits = EngineLimits::new(&plan(), cache).unwrap();
+        assert_eq!(limits.num_usable_blocks, cache.num_blocks - 1);
+        assert_eq!(limits.max_requests, (cache.num_blocks - 1) / 4 * 4);
+    }
+
+    #[test]
+    fn a_tiny_buffer_still_has_two_blocks_and_runs_one_request() {
+        let plan = EnginePlan { kv_buffer_bytes: 1, ..plan() };
+        let cache = kv_cache_shape(&plan, &config_583m()).unwrap();
+        assert_eq!(cache.num_blocks, 2);
+        assert_eq!(EngineLimits::new(&plan, cache).unwrap().max_requests, 1);
+    }
+
+    #[test]
+    fn impossible_limits_say_which_flag() {
+        let cache = KvCacheShape { block_size: 16, num_blocks: 9 };
+        let error = |plan: EnginePlan, cache| EngineLimits::new(&plan, cache).unwrap_err().to_string();
+        assert!(error(EnginePlan { max_tokens: 0, ..plan() }, cache).contains("max-tokens is 0"));
+        assert!(error(EnginePlan { max_requests: Some(0), ..plan() }, cache).contains("max-requests is 0"));
+        assert!(
+            error(EnginePlan { max_sequence_length: 0, ..plan() }, cache).contains("max-seq-length is 0")
+        );
+        assert!(error(plan(), KvCacheShape { num_blocks: 1, ..cache }).contains("at least 2 blocks, got 1"));
+        let crowded = error(EnginePlan { max_requests: Some(65), max_tokens: 64, ..plan() }, cache);
+        assert!(crowded.contains("max-tokens is 64") && crowded.contains("max-requests = 65"), "{crowded}");
+        let no_block = kv_cache_shape(&EnginePlan { block_size: 0, ..plan() }, &config_583m()).unwrap_err();
+        assert!(no_block.to_string().contains("block-size is 0"));
+        let endless = EnginePlan { kv_buffer_bytes: u64::MAX, block_size: 1, ..plan() };
+        let too_many = kv_cache_shape(&endless, &GptConfig { num_layers: 1, ..config_583m() }).unwrap_err();
+        assert!(too_many.to_string().contains("expected at most 4294967295"), "{too_many}");
+    }
+
+    #[test]
+    fn the_default_number_of_requests_never_exceeds_the_tokens_of_a_step() {
+        let cache = KvCacheShape { block_size: 16, num_blocks: 1000 };
+        assert_eq!(
+            EngineLimits::new(&EnginePlan { max_tokens: 7, ..plan() }, cache).unwrap().max_requests,
+            7
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! A request in flight: its tokens, how far they are computed, and which KV blocks hold them.
+
+use goldlap_kernels::model::step::{SampleArgs, SequenceOutput, SequenceSlice};
+
+use super::outcome::{FinishReason, FinishedRequest, NewToken};
+use super::request::{EngineRequest, ResolvedOutput};
+use super::sampling::Sampling;
+
+/// A live request. `tokens[..num_computed_tokens]` are in the KV cache; the rest waits to be computed:
+/// a whole prompt, the rest of one, or the token sampled last.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    pub(super) id: u64,
+    /// Prompt, then generated tokens.
+    tokens: Vec<u32>,
+    num_prompt_tokens: usize,
+    output: ResolvedOutput,
+    sampling: Sampling,
+    pub(super) block_table: Vec<u32>,
+    num_computed_tokens: usize,
+    /// Share of the current step.
+    num_scheduled_tokens: usize,
+    /// Of positions `1..=len`; survives an eviction.
+    prompt_logprobs: Vec<f32>,
+    generated_logprobs: Vec<f32>,
+    num_evictions: u32,
+    finish: Option<FinishReason>,
+    submitted_s: f64,
+    first_token_s: Option<f64>,
+}
+
+impl Sequence {
+    pub(super) fn new(request: EngineRequest, output: ResolvedOutput, submitted_s: f64) -> Self {
+        Self {
+            id: request.id,
+            num_prompt_tokens: request.prompt.len(),
+            tokens: request.prompt,
+            output,
+            sampling: request.sampling,
+            block_table: Vec::new(),
+            num_computed_tokens: 0,
+            num_scheduled_tokens: 0,
+            prompt_logprobs: Vec::new(),
+            generated_logprobs: Vec::new(),
+            num_evictions: 0,
+            finish: None,
+            submitted_s,
+            first_token_s: None,
+        }
+    }
+
+    /// Prompt and generated tokens so far.
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Tokens not computed yet; at least one in a live sequence.
+    pub(super) fn num_remaining(&self) -> usize {
+        self.tokens.len() - self.num_computed_tokens
+    }
+
+    /// Only the token sampled last is missing.
+    pub(super) fn is_decoding(&self) -> bool {
+        self.tokens.len() > self.num_prompt_tokens && self.num_remaining() == 1
+    }
+
+    /// It may be fed in chunks: a first prompt fits a step (or was refused), a recomputed one need not.
+    pub(super) fn may_be_chunked(&self) -> bool {
+        self.num_evictions > 0
+    }
+
+    /// Why it stopped, once it has.
+    pub(super) fn finish_reason(&self) -> Option<FinishReason> {
+        self.finish
+    }
+
+    pub(super) fn schedule(&mut self, num_tokens: usize) {
+        self.num_scheduled_tokens = num_tokens;
+    }
+
+    pub(super) fn num_scheduled_tokens(&self) -> usize {
+        self.num_scheduled_tokens
+    }
+
+    /// Its blocks are gone: everything must be computed again. What was returned or recorded stays.
+    pub(super) fn restart(&mut self) {
+        self.num_computed_tokens = 0;
+        self.num_scheduled_tokens = 0;
+        self.num_evictions += 1;
+    }
+
+    /// This step's share, as the model takes it.
+    pub(super) fn slice(&self, seed: u64) -> SequenceSlice<'_> {
+        let (start, end) = (self.num_computed_tokens, self.num_computed_tokens + self.num_scheduled_tokens);
+        SequenceSlice {
+            tokens: &self.tokens[start..end],
+            start,
+            block_table: &self.block_table,
+            targets: self.targets(),
+            sample: self.samples().then(|| self.sample_args(seed)),
+        }
+    }
+
+    /// Prompt tokens whose logprobs this step's rows give; empty once all are known.
+    fn targets(&self) -> &[u32] {
+        let is_missing = self.prompt_logprobs.len() + 1 < self.num_prompt_tokens;
+        if !(self.sampling.wants_prompt_logprobs() && is_missing) {
+            return &[];
+        }
+        let end = self.num_computed_tokens + self.num_scheduled_tokens;
+        &self.tokens[self.num_computed_tokens + 1..(end + 1).min(self.num_prompt_tokens)]
+    }
+
+    /// The step computes the last known token and another one is wanted.
+    fn samples(&self) -> bool {
+        self.num_scheduled_tokens == self.num_remaining() && self.output.num_tokens > 0
+    }
+
+    /// Keyed by request and position alone, so that a recomputed or re-dispatched request draws the same tokens.
+    fn sample_args(&self, seed: u64) -> SampleArgs {
+        let Sampling { temperature, top_k, top_p, .. } = self.sampling;
+        SampleArgs {
+            temperature: if self.sampling.is_greedy() { 1.0 } else { temperature },
+            top_k,
+            top_p,
+            seed,
+            request_key: self.id,
+            position: self.tokens.len() as u64,
+        }
+    }
+
+    /// Does `output` have the shape that [`Self::slice`] asked for?
+    pub(super) fn expects(&self, output: &SequenceOutput, vocab_size: usize) -> Result<(), String> {
+        let (wanted, got) = (self.targets().len(), output.target_logprobs.len());
+        if wanted != got {
+            return Err(format!(
+                "the model returned {got} target logprobs for request {}, expected {wanted}",
+                self.id
+            ));
+        }
+        match (self.samples(), output.sampled) {
+            (true, Some(sampled)) if sampled.token as usize >= vocab_size => Err(format!(
+                "the model sampled token {} for request {}, expected below the vocabulary's {vocab_size}",
+                sampled.token, self.id
+            )),
+            (true, Some(_)) | (false, None) => Ok(()),
+            (wanted, got) => Err(format!(
+                "the model returned {} sampled token for request {}, expected {}",
+                if got.is_some() { "a" } else { "no" },
+                self.id,
+                if wanted { "one" } else { "none" }
+            )),
+        }
+    }
+
+    /// Takes over what the step computed; the new token, if there is one.
+    pub(super) fn absorb(&mut self, output: &SequenceOutput, now_s: f64) -> Option<NewToken> {
+        if !output.target_logprobs.is_empty() {
+            let num_known = self.prompt_logprobs.len() - self.num_computed_tokens;
+            self.prompt_logprobs.extend(&output.target_logprobs[num_known..]);
+        }
+        self.num_computed_tokens += self.num_scheduled_tokens;
+        self.num_scheduled_tokens = 0;
+        let Some(sampled) = output.sampled else {
+            if self.output.num_tokens == 0 && self.num_remaining() == 0 {
+                self.finish = Some(FinishReason::Length);
+            }
+            return None;
+        };
+        self.tokens.push(sampled.token);
+        self.first_token_s.get_or_insert(now_s);
+        if self.sampling.return_log_probs {
+            self.generated_logprobs.push(sampled.logprob);
+        }
+        self.finish = self.ends_with(sampled.token);
+        Some(NewToken { id: self.id, token: sampled.token, logprob: sampled.logprob })
+    }
+
+    fn ends_with(&self, token: u32) -> Option<FinishReason> {
+        if self.sampling.termination_id == Some(token) {
+            Some(FinishReason::Termination)
+        } else if self.tokens.len() - self.num_prompt_tokens >= self.output.num_tokens {
+            Some(FinishReason::Length)
+        } else {
+            None
+        }
+    }
+
+    /// Splits a finished sequence into its result.
+    pub(super) fn into_result(self, reason: FinishReason, now_s: f64) -> FinishedRequest {
+        let mut prompt = self.tokens;
+        let generated_tokens = prompt.split_off(self.num_prompt_tokens);
+        FinishedRequest {
+            id: self.id,
+            prompt,
+            generated_tokens,
+            prompt_logprobs: self.sampling.wants_prompt_logprobs().then_some(self.prompt_logprobs),
+            generated_logprobs: self.sampling.return_log_probs.then_some(self.generated_logprobs),
+            reason,
+            num_tokens_to_generate: self.output.num_tokens,
+            clamped_from: self.output.clamped_from,
+            num_evictions: self.num_evictions,
+            submitted_s: self.submitted_s,
+            first_token_s: self.first_token_s,
+            finished_s: now_s,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A deterministic stand-in for the GPT: the next token is a hash of the sequence so far, read back from its own
+//! paged cache through the block table, so that any mistake with blocks or positions changes tokens or fails the step.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use goldlap_kernels::model::step::{
+    KvCacheShape, LanguageModel, SampleArgs, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
+};
+
+pub(super) const VOCAB_SIZE: usize = 1000;
+
+/// What the model was asked to do, for tests to look at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    /// Per step, per sequence: (start, new tokens, logprob rows).
+    pub(super) steps: Vec<Vec<(usize, usize, usize)>>,
+}
+
+pub(super) struct FakeModel {
+    cache: KvCacheShape,
+    /// Token at (block, offset) and the position it was written for.
+    slots: Vec<Option<(u32, usize)>>,
+    log: Rc<RefCell<Log>>,
+    /// Steps that fail.
+    failing_steps: Vec<usize>,
+}
+
+impl FakeModel {
+    pub(super) fn new(cache: KvCacheShape) -> Self {
+        Self {
+            cache,
+            slots: vec![None; cache.block_size * cache.num_blocks],
+            log: Rc::default(),
+            failing_steps: Vec::new(),
+        }
+    }
+
+    pub(super) fn failing_at(cache: KvCacheShape, steps: &[usize]) -> Self {
+        Self { failing_steps: steps.to_vec(), ..Self::new(cache) }
+    }
+
+    pub(super) fn log(&self) -> Rc<RefCell<Log>> {
+        Rc::clone(&self.log)
+    }
+
+    fn slot(
+        &mut self,
+        sequence: &SequenceSlice<'_>,
+        position: usize,
+    ) -> Result<&mut Option<(u32, usize)>, StepError> {
+        let (block, offset) = (position / self.cache.block_size, position % self.cache.block_size);
+        let block = *sequence
+            .block_table
+            .get(block)
+            .ok_or_else(|| StepError(format!("position {position} is beyond the block table")))?;
+        Ok(&mut self.slots[block as usize * self.cache.block_size + offset])
+    }
+
+    fn write(&mut self, sequence: &SequenceSlice<'_>) -> Result<(), StepError> {
+        for (position, &token) in (sequence.start..).zip(sequence.tokens) {
+            *self.slot(sequence, position)? = Some((token, position));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, sequence: &SequenceSlice<'_>) -> Result<Vec<u32>, StepError> {
+        let end = sequence.start + sequence.tokens.len();
+        (0..end)
+            .map(|position| match *self.slot(sequence, position)? {
+                Some((token, written_for)) if written_for == position => Ok(token),
+                other => Err(StepError(format!("the slot of position {position} holds {other:?}"))),
+            })
+            .collect()
+    }
+
+    fn run(&mut self, sequence: &SequenceSlice<'_>) -> Result<SequenceOutput, StepError> {
+        let context = self.read(sequence)?;
+        let after = |row: usize| &context[..=sequence.start + row];
+        let target_logprobs =
+            sequence.targets.iter().enumerate().map(|(row, &target)| logprob(after(row), target)).collect();
+        let sampled = sequence.sample.map(|args| sample(&context, args));
+        Ok(SequenceOutput { target_logprobs, sampled })
+    }
+
+    fn check_batch(&self, batch: &[SequenceSlice<'_>]) -> Result<(), StepError> {
+        let mut owned = HashSet::new();
+        for sequence in batch {
+            let too_many = sequence.targets.len() > sequence.tokens.len();
+            if sequence.tokens.is_empty() || too_many {
+                return Err(StepError("a slice without tokens, or with more targets than tokens".to_owned()));
+            }
+            for &block in sequence.block_table {
+                if block as usize >= self.cache.num_blocks - 1 || !owned.insert(block) {
+                    return Err(StepError(format!("block {block} is the dummy, shared or out of range")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LanguageModel for FakeModel {
+    fn vocab_size(&self) -> usize {
+        VOCAB_SIZE
+    }
+
+    fn kv_cache(&self) -> KvCacheShape {
+        self.cache
+    }
+
+    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
+        let step = self.log.borrow().steps.len();
+        let shares = batch.iter().map(|s| (s.start, s.tokens.len(), s.targets.len())).collect();
+        self.log.borrow_mut().steps.push(shares);
+        if self.failing_steps.contains(&step) {
+            return Err(StepError(format!("step {step} was made to fail")));
+        }
+        self.check_batch(batch)?;
+        batch.iter().try_for_each(|sequence| self.write(sequence))?;
+        batch.iter().map(|sequence| self.run(sequence)).collect()
+    }
+
+    fn last_step_cost(&self) -> StepCost {
+        StepCost { flops: 1, ..StepCost::default() }
+    }
+}
+
+/// FNV-1a over the tokens and a salt.
+fn hash(tokens: &[u32], salt: u64) -> u64 {
+    let words = tokens.iter().map(|&token| u64::from(token)).chain([salt]);
+    words.fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23)
+    })
+}
+
+pub(super) fn logprob(context: &[u32], target: u32) -> f32 {
+    -((hash(context, u64::from(target) + 1_000_000) % 10_007) as f32) / 1000.0
+}
+
+/// Greedy: by context alone. Otherwise keyed like the real sampler.
+pub(super) fn sample(context: &[u32], args: SampleArgs) -> SampledToken {
+    let salt = match args.top_k {
+        1 => 0,
+        _ => args.seed ^ args.request_key.rotate_left(20) ^ args.position.rotate_left(40),
+    };
+    let token = (hash(context, salt) % VOCAB_SIZE as u64) as u32;
+    SampledToken { token, logprob: logprob(context, token) }
+}
