@@ -67,9 +67,8 @@ impl Scheduler {
     pub(super) fn schedule(&mut self) -> usize {
         let num_evicted = self.grow_running();
         let num_tokens_left = self.schedule_running();
-        if num_evicted == 0 {
-            self.admit_waiting(num_tokens_left);
-        }
+        // A sequence evicted just now cannot come back at once: one of its blocks is already somebody else's.
+        self.admit_waiting(num_tokens_left);
         num_evicted
     }
 

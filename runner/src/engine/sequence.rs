@@ -101,7 +101,8 @@ impl Sequence {
         }
     }
 
-    /// Prompt tokens whose logprobs this step's rows give; empty once all are known.
+    /// Prompt tokens whose logprobs this step's rows give; empty once all are known. A prompt is computed in
+    /// order and not evicted halfway, so the rows continue where the known ones end.
     fn targets(&self) -> &[u32] {
         let is_missing = self.prompt_logprobs.len() + 1 < self.num_prompt_tokens;
         if !(self.sampling.wants_prompt_logprobs() && is_missing) {
@@ -155,10 +156,7 @@ impl Sequence {
 
     /// Takes over what the step computed; the new token, if there is one.
     pub(super) fn absorb(&mut self, output: &SequenceOutput, now_s: f64) -> Option<NewToken> {
-        if !output.target_logprobs.is_empty() {
-            let num_known = self.prompt_logprobs.len() - self.num_computed_tokens;
-            self.prompt_logprobs.extend(&output.target_logprobs[num_known..]);
-        }
+        self.prompt_logprobs.extend(&output.target_logprobs);
         self.num_computed_tokens += self.num_scheduled_tokens;
         self.num_scheduled_tokens = 0;
         let Some(sampled) = output.sampled else {
