@@ -1,0 +1,123 @@
+//! The rank's end of the connection, used by the engine process.
+
+use std::time::Duration;
+
+use super::routing::identity_of;
+use super::socket::{Dealer, SocketError};
+use super::wire::{
+    FinalReply, PartialReply, RankCommand, RankMessage, RankReady, RankStats, WireError, WireLimits,
+};
+use crate::metrics::RankRecord;
+
+/// Connection of one rank to the coordinator. Used by one thread; messages arrive in the order they were sent.
+///
+/// Dropping it (or [`RankLink::disconnect`]) gives the last messages up to two seconds to get out.
+pub struct RankLink {
+    dealer: Dealer,
+    limits: WireLimits,
+}
+
+/// What can go wrong on the link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The coordinator sent what is not a command; it was dropped, the link still works.
+    #[error("unreadable command from the coordinator: {0}")]
+    Wire(#[from] WireError),
+    /// One reply alone is larger than any message may be.
+    #[error("a reply of {bytes} bytes does not fit into a message, at most {limit} do")]
+    TooLarge {
+        /// Its length on the wire.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// How long a send may block, and how long the last messages may take on close.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl RankLink {
+    /// Connects to `tcp://127.0.0.1:<port>` under the identity `mp-coord-<rank>`.
+    pub fn connect(endpoint: &str, rank: u32) -> Result<RankLink, LinkError> {
+        let dealer = Dealer::connect(endpoint, Some(&identity_of(rank)), PATIENCE)?;
+        Ok(RankLink { dealer, limits: WireLimits::default() })
+    }
+
+    /// Registers the rank and says that it takes requests; call it once, warmed up. From then on the coordinator
+    /// expects to hear from this rank (anything, or [`RankLink::heartbeat`]) within its heartbeat limit.
+    pub fn register(&mut self, ready: RankReady) -> Result<(), LinkError> {
+        self.send(&RankMessage::Register)?;
+        self.send(&RankMessage::Ready(ready))
+    }
+
+    /// Takes a command that has come already.
+    pub fn try_recv(&mut self) -> Result<Option<RankCommand>, LinkError> {
+        self.recv_timeout(Duration::ZERO)
+    }
+
+    /// Takes the next command, waiting for at most `timeout`; `None` if none came.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<RankCommand>, LinkError> {
+        let payload = self.dealer.receive(timeout)?;
+        Ok(payload.map(|payload| RankCommand::decode(&payload, &self.limits)).transpose()?)
+    }
+
+    /// Streams the tokens of one step. Nothing is sent for an empty list.
+    pub fn send_partials(&mut self, partials: Vec<PartialReply>) -> Result<(), LinkError> {
+        self.send_split(partials, RankMessage::Partials)
+    }
+
+    /// Answers the requests that ended in one step. Nothing is sent for an empty list.
+    pub fn send_finals(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError> {
+        self.send_split(replies, RankMessage::Finals)
+    }
+
+    /// Says that the rank is alive.
+    pub fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError> {
+        self.send(&RankMessage::Heartbeat(stats))
+    }
+
+    /// Hands over the rank's record, once, after STOP.
+    pub fn send_report(&mut self, record: RankRecord) -> Result<(), LinkError> {
+        self.send(&RankMessage::Report(Box::new(record)))
+    }
+
+    /// Leaves.
+    pub fn disconnect(self) -> Result<(), LinkError> {
+        self.send(&RankMessage::Disconnect)
+    }
+
+    fn send(&self, message: &RankMessage) -> Result<(), LinkError> {
+        self.check_size(message.encode())
+    }
+
+    fn check_size(&self, payload: Vec<u8>) -> Result<(), LinkError> {
+        let (bytes, limit) = (payload.len(), self.limits.max_message_bytes);
+        if bytes > limit {
+            Err(LinkError::TooLarge { bytes, limit })
+        } else {
+            Ok(self.dealer.send(payload)?)
+        }
+    }
+
+    /// Sends a list as one message, or as several where one would come near the limits of the receiver.
+    fn send_split<T>(&self, mut list: Vec<T>, message: fn(Vec<T>) -> RankMessage) -> Result<(), LinkError>
+    where
+        T: Clone,
+    {
+        if list.is_empty() {
+            return Ok(());
+        }
+        // A value takes a byte at least, so that an eighth of the byte limit is within the limit of values too.
+        let comfortable = self.limits.max_message_bytes / 8;
+        let payload = message(list.clone()).encode();
+        if payload.len() <= comfortable || list.len() == 1 {
+            return self.check_size(payload);
+        }
+        let second = list.split_off(list.len() / 2);
+        self.send_split(list, message)?;
+        self.send_split(second, message)
+    }
+}

@@ -1,0 +1,131 @@
+//! What clients send to the coordinator.
+
+use super::WireLimits;
+use super::control::ControlSignal;
+use super::error::{BadMessage, WireError};
+use super::header::Header;
+use super::message::{Message, encode};
+use super::submit::Submit;
+
+/// A message from a client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientMessage {
+    /// First message of every client.
+    Connect,
+    /// Ours: sent after CONNECT_ACK by clients that understand our additions.
+    Hello {
+        /// [`super::PROTOCOL_VERSION`] of the client.
+        version: u32,
+    },
+    /// A request under the client's id.
+    Submit(Submit),
+    /// Ends a request early.
+    Abort {
+        /// The client's id of the request.
+        client_id: u64,
+    },
+    /// A request with its KV cache elsewhere; refused by name, the engine has no hand-off.
+    SubmitWithKv {
+        /// The client's id of the request.
+        client_id: u64,
+    },
+    /// Frees handed-over KV blocks; nothing to free here.
+    ReleaseKv,
+    /// A signal for all ranks.
+    Control(ControlSignal),
+    /// The client leaves; what it still waits for is dropped. Ours: the original knows it from ranks only.
+    Disconnect,
+    /// Ends the coordinator.
+    Shutdown,
+}
+
+const RECEIVER: &str = "the coordinator from a client";
+
+impl ClientMessage {
+    /// Reads one message.
+    pub fn decode(bytes: &[u8], limits: &WireLimits) -> Result<ClientMessage, BadMessage> {
+        let mut message = Message::parse(bytes, limits)?;
+        if let Some(signal) = ControlSignal::read(&mut message) {
+            return Ok(ClientMessage::Control(signal?));
+        }
+        match message.header {
+            Header::SubmitRequest => read_submit(&mut message),
+            Header::SubmitRequestWithKv => {
+                message.arity(6..=6, "6")?;
+                Ok(ClientMessage::SubmitWithKv { client_id: message.next()? })
+            }
+            other => Ok(read_plain(other, &mut message)?),
+        }
+    }
+
+    /// Bytes of the message.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            ClientMessage::Connect => encode(Header::Connect, []),
+            ClientMessage::Hello { version } => encode(Header::Hello, [(*version).into()]),
+            ClientMessage::Submit(submit) => submit.encode(),
+            ClientMessage::Abort { client_id } => encode(Header::AbortRequest, [(*client_id).into()]),
+            ClientMessage::SubmitWithKv { client_id } => {
+                let nothing = || rmpv::Value::Map(Vec::new());
+                let prompt = rmpv::Value::Array(Vec::new());
+                let blocks = rmpv::Value::Array(Vec::new());
+                let fields = [(*client_id).into(), prompt, nothing(), nothing(), blocks];
+                encode(Header::SubmitRequestWithKv, fields)
+            }
+            ClientMessage::ReleaseKv => encode(Header::ReleaseKv, [0.into()]),
+            ClientMessage::Control(signal) => signal.encode(),
+            ClientMessage::Disconnect => encode(Header::Disconnect, []),
+            ClientMessage::Shutdown => encode(Header::Shutdown, []),
+        }
+    }
+}
+
+fn read_submit(message: &mut Message) -> Result<ClientMessage, BadMessage> {
+    // The id first: a request whose other elements are bad can then be answered.
+    let id = message.next()?;
+    match Submit::read_after_id(id, message) {
+        Ok(submit) => Ok(ClientMessage::Submit(submit)),
+        Err(error) => Err(BadMessage { error, request: Some(id) }),
+    }
+}
+
+fn read_plain(header: Header, message: &mut Message) -> Result<ClientMessage, WireError> {
+    match header {
+        Header::Connect => message.bare().map(|()| ClientMessage::Connect),
+        Header::Disconnect => message.bare().map(|()| ClientMessage::Disconnect),
+        Header::Shutdown => message.bare().map(|()| ClientMessage::Shutdown),
+        Header::Hello => {
+            message.arity(2..=2, "2")?;
+            Ok(ClientMessage::Hello { version: message.next()? })
+        }
+        Header::AbortRequest => {
+            message.arity(2..=2, "2")?;
+            Ok(ClientMessage::Abort { client_id: message.next()? })
+        }
+        Header::ReleaseKv => {
+            message.arity(2..=2, "2")?;
+            message.next::<i64>()?;
+            Ok(ClientMessage::ReleaseKv)
+        }
+        Header::SubmitRequest
+        | Header::SubmitRequestWithKv
+        | Header::ConnectAck
+        | Header::EngineReply
+        | Header::EngineReplyPartial
+        | Header::SendKv
+        | Header::Pause
+        | Header::Unpause
+        | Header::Suspend
+        | Header::Resume
+        | Header::SetGenerationEpoch
+        | Header::Stop
+        | Header::StartCudaProfiler
+        | Header::StopCudaProfiler
+        | Header::TpBroadcast
+        | Header::KvHandoffComplete
+        | Header::RankReady
+        | Header::Heartbeat
+        | Header::RankReport
+        | Header::Refusal => Err(message.wrong_direction(RECEIVER)),
+    }
+}

@@ -1,0 +1,100 @@
+//! What ranks send to the coordinator.
+
+use rmpv::Value;
+
+use super::WireLimits;
+use super::error::WireError;
+use super::header::Header;
+use super::message::{Message, encode};
+use super::partial::PartialReply;
+use super::rank_status::{RankReady, RankStats};
+use super::reply::FinalReply;
+use super::value::Bytes;
+use crate::metrics::RankRecord;
+
+/// A message from a rank.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RankMessage {
+    /// Registers the rank: an empty payload, which is not msgpack at all. No answer.
+    Register,
+    /// Requests that ended in this step.
+    Finals(Vec<FinalReply>),
+    /// Tokens of this step.
+    Partials(Vec<PartialReply>),
+    /// The rank leaves.
+    Disconnect,
+    /// Ours: warmed up. Sent right after registration.
+    Ready(RankReady),
+    /// Ours: alive.
+    Heartbeat(RankStats),
+    /// Ours: the rank's record, once, when it stops.
+    Report(Box<RankRecord>),
+}
+
+impl RankMessage {
+    /// Reads one message.
+    pub fn decode(bytes: &[u8], limits: &WireLimits) -> Result<RankMessage, WireError> {
+        if bytes.is_empty() {
+            return Ok(RankMessage::Register);
+        }
+        let mut message = Message::parse(bytes, limits)?;
+        let header = message.header;
+        if header == Header::Disconnect {
+            return message.bare().map(|()| RankMessage::Disconnect);
+        }
+        let one = |message: &Message| message.arity(2..=2, "2");
+        if header == Header::EngineReply {
+            one(&message)?;
+            Ok(RankMessage::Finals(message.next()?))
+        } else if header == Header::EngineReplyPartial {
+            one(&message)?;
+            Ok(RankMessage::Partials(message.next()?))
+        } else if header == Header::RankReady {
+            one(&message)?;
+            Ok(RankMessage::Ready(message.next()?))
+        } else if header == Header::Heartbeat {
+            one(&message)?;
+            Ok(RankMessage::Heartbeat(message.next()?))
+        } else if header == Header::RankReport {
+            one(&message)?;
+            read_report(message.next()?).map(RankMessage::Report)
+        } else {
+            Err(message.wrong_direction("the coordinator from a rank"))
+        }
+    }
+
+    /// Bytes of the message.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            RankMessage::Register => Vec::new(),
+            RankMessage::Finals(replies) => encode(
+                Header::EngineReply,
+                [Value::Array(replies.iter().map(FinalReply::to_value).collect())],
+            ),
+            RankMessage::Partials(partials) => {
+                let partials = partials.iter().map(PartialReply::to_value).collect();
+                encode(Header::EngineReplyPartial, [Value::Array(partials)])
+            }
+            RankMessage::Disconnect => encode(Header::Disconnect, []),
+            RankMessage::Ready(ready) => encode(Header::RankReady, [ready.to_value()]),
+            RankMessage::Heartbeat(stats) => encode(Header::Heartbeat, [stats.to_value()]),
+            RankMessage::Report(record) => encode(Header::RankReport, [write_report(record)]),
+        }
+    }
+}
+
+// The record travels as one blob in its own serde form: it is long (one entry per step) and changes more often
+// than the protocol.
+fn write_report(record: &RankRecord) -> Value {
+    Value::Binary(rmp_serde::to_vec_named(record).expect("a record has no type that msgpack lacks"))
+}
+
+fn read_report(Bytes(blob): Bytes) -> Result<Box<RankRecord>, WireError> {
+    rmp_serde::from_slice(&blob).map(Box::new).map_err(|error| WireError::Field {
+        header: Header::RankReport,
+        index: 1,
+        path: String::new(),
+        expected: "a serialised rank record",
+        got: error.to_string(),
+    })
+}

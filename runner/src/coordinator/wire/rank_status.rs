@@ -1,0 +1,84 @@
+//! What our ranks tell about themselves: ready, and alive.
+
+use rmpv::Value;
+
+use super::value::{Dict, FromValue, Mismatch, map};
+
+/// Version of our additions to the protocol; both ends send theirs, and a difference is refused by name.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// A rank is warmed up and takes requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RankReady {
+    /// [`PROTOCOL_VERSION`] of the sender.
+    pub version: u32,
+    /// Process id.
+    pub pid: u32,
+    /// Instruction set or device that runs the kernels.
+    pub device: String,
+    /// KV blocks in the pool.
+    pub num_kv_blocks: u64,
+}
+
+/// A few numbers of a live rank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RankStats {
+    /// Steps so far.
+    pub num_steps: u64,
+    /// Requests in the batch.
+    pub num_running: u64,
+    /// Requests not yet admitted.
+    pub num_waiting: u64,
+    /// KV blocks in use.
+    pub num_kv_blocks_used: u64,
+    /// Tokens generated so far.
+    pub num_tokens_generated: u64,
+}
+
+impl FromValue for RankReady {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        let mut dict = Dict::from_value(value)?;
+        Ok(RankReady {
+            version: dict.required("version", "the protocol version")?,
+            pid: dict.required("pid", "a process id")?,
+            device: dict.required("device", "a device name")?,
+            num_kv_blocks: dict.required("num_kv_blocks", "a number of KV blocks")?,
+        })
+    }
+}
+
+impl RankReady {
+    pub(super) fn to_value(&self) -> Value {
+        Value::Map(map([
+            ("version", self.version.into()),
+            ("pid", self.pid.into()),
+            ("device", self.device.as_str().into()),
+            ("num_kv_blocks", self.num_kv_blocks.into()),
+        ]))
+    }
+}
+
+impl FromValue for RankStats {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        let mut dict = Dict::from_value(value)?;
+        Ok(RankStats {
+            num_steps: dict.or("num_steps", 0)?,
+            num_running: dict.or("num_running", 0)?,
+            num_waiting: dict.or("num_waiting", 0)?,
+            num_kv_blocks_used: dict.or("num_kv_blocks_used", 0)?,
+            num_tokens_generated: dict.or("num_tokens_generated", 0)?,
+        })
+    }
+}
+
+impl RankStats {
+    pub(super) fn to_value(self) -> Value {
+        Value::Map(map([
+            ("num_steps", self.num_steps.into()),
+            ("num_running", self.num_running.into()),
+            ("num_waiting", self.num_waiting.into()),
+            ("num_kv_blocks_used", self.num_kv_blocks_used.into()),
+            ("num_tokens_generated", self.num_tokens_generated.into()),
+        ]))
+    }
+}

@@ -1,0 +1,1 @@
+//! Byte vectors, round trips and mutations of every message.

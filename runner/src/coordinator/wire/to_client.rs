@@ -1,0 +1,73 @@
+//! What the coordinator sends to clients.
+
+use rmpv::Value;
+
+use super::WireLimits;
+use super::error::WireError;
+use super::header::Header;
+use super::message::{Message, encode};
+use super::partial::PartialReply;
+use super::reply::FinalReply;
+
+/// A message to a client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientReply {
+    /// Answers CONNECT.
+    ConnectAck,
+    /// A request ended.
+    Final {
+        /// The client's id of the request.
+        client_id: u64,
+        /// How it ended.
+        reply: Box<FinalReply>,
+    },
+    /// New tokens.
+    Partial {
+        /// The client's id of the request.
+        client_id: u64,
+        /// The tokens.
+        partial: PartialReply,
+    },
+    /// Ours, to clients that said HELLO: a message was refused.
+    Refusal {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ClientReply {
+    /// Reads one message.
+    pub fn decode(bytes: &[u8], limits: &WireLimits) -> Result<ClientReply, WireError> {
+        let mut message = Message::parse(bytes, limits)?;
+        let header = message.header;
+        if header == Header::ConnectAck {
+            message.bare()?;
+            Ok(ClientReply::ConnectAck)
+        } else if header == Header::EngineReply {
+            message.arity(3..=3, "3")?;
+            Ok(ClientReply::Final { client_id: message.next()?, reply: Box::new(message.next()?) })
+        } else if header == Header::EngineReplyPartial {
+            message.arity(3..=3, "3")?;
+            Ok(ClientReply::Partial { client_id: message.next()?, partial: message.next()? })
+        } else if header == Header::Refusal {
+            message.arity(2..=2, "2")?;
+            Ok(ClientReply::Refusal { reason: message.next()? })
+        } else {
+            Err(message.wrong_direction("a client"))
+        }
+    }
+
+    /// Bytes of the message.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            ClientReply::ConnectAck => encode(Header::ConnectAck, []),
+            ClientReply::Final { client_id, reply } => {
+                encode(Header::EngineReply, [Value::from(*client_id), reply.to_value()])
+            }
+            ClientReply::Partial { client_id, partial } => {
+                encode(Header::EngineReplyPartial, [Value::from(*client_id), partial.to_value()])
+            }
+            ClientReply::Refusal { reason } => encode(Header::Refusal, [reason.as_str().into()]),
+        }
+    }
+}
