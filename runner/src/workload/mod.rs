@@ -1,5 +1,13 @@
 //! Prompts, data sets, tokenizer and arrival process: requests with a timetable.
 
+pub mod arrival;
+mod build;
+mod json_fault;
+pub mod prompts;
+mod random;
 mod request;
+pub mod tokenizer;
 
+pub use build::{WorkloadError, build};
 pub use request::TimedRequest;
+pub use tokenizer::{Tokenizer, TokenizerError};

@@ -1,0 +1,1 @@
+//! Vocabulary files that are refused, each with its message.
