@@ -2,7 +2,9 @@
 
 pub mod config;
 mod hex;
+pub mod hugging_face;
 pub mod philox;
 pub mod random;
+pub mod safetensors;
 pub mod step;
 pub mod weights;
