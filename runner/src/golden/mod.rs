@@ -1,1 +1,13 @@
-//! golden
+//! Golden records: read, compare, and the policy by which they change.
+
+mod comparator;
+mod json;
+mod json_parser;
+mod metric;
+mod number;
+mod provenance;
+
+pub use comparator::{Comparator, settled};
+pub use json::{Json, JsonError};
+pub use metric::*;
+pub use provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};

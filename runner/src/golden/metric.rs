@@ -1,0 +1,317 @@
+//! The metrics a case may name under METRICS: one table for the config, the comparison and the docs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::comparator::Comparator;
+use super::provenance::Band;
+use crate::metrics::Statistic;
+use crate::plan::Platform;
+
+/// A metric that can be compared with a golden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Generated token ids.
+    GeneratedTokens,
+    /// Generated text.
+    GeneratedText,
+    /// Prompt logprobs followed by generated logprobs.
+    Logprobs,
+    /// Logprobs of prompt positions 1 and up.
+    PromptLogprobs,
+    /// Logprobs of generated tokens.
+    GeneratedLogprobs,
+    /// Megatron's list of generated tokens / latency per request.
+    Throughput,
+    /// All generated tokens over the run's wall time.
+    OutputThroughput,
+    /// Roofline seconds over wall seconds.
+    Efficiency,
+    /// Largest peak memory of a rank.
+    MemMaxAllocatedBytes,
+    /// Prompt tokens computed over all ranks.
+    LifetimePrefillTokenCount,
+    /// A statistic of a latency.
+    Latency(Latency, Statistic),
+}
+
+/// Which latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Latency {
+    /// Send to first token.
+    Ttft,
+    /// Gaps between tokens, pooled.
+    Itl,
+    /// Mean gap of each request.
+    Tpot,
+    /// Send to final reply.
+    E2el,
+}
+
+/// Where a golden keeps a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In each request's entry.
+    PerRequest,
+    /// At the top level.
+    System,
+}
+
+/// Which way a metric gets better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Neither: it is right or wrong.
+    Same,
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+}
+
+/// What a case must ask for, so that the metric can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// `--return-log-probs`.
+    LogProbs,
+    /// `--return-log-probs` without `--skip-prompt-log-probs`.
+    PromptLogProbs,
+    /// The machine's limits, measured in the same run.
+    MachineLimits,
+}
+
+/// Whose golden it is; decides how strict the comparison is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Written by Goldlap: it has a provenance.
+    Own,
+    /// Written by another system, such as Megatron-LM.
+    Foreign,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricRow {
+    /// The metric.
+    pub metric: Metric,
+    /// Name under METRICS and in goldens.
+    pub name: &'static str,
+    /// Where a golden keeps it.
+    pub scope: Scope,
+    /// Which way it gets better.
+    pub better: Better,
+    /// What the case must ask for.
+    pub needs: Needs,
+    /// What it is, in a few words.
+    pub meaning: &'static str,
+}
+
+const fn row(
+    metric: Metric,
+    name: &'static str,
+    scope: Scope,
+    better: Better,
+    needs: Needs,
+    meaning: &'static str,
+) -> MetricRow {
+    MetricRow { metric, name, scope, better, needs, meaning }
+}
+
+const fn latency(
+    kind: Latency,
+    statistic: Statistic,
+    name: &'static str,
+    meaning: &'static str,
+) -> MetricRow {
+    row(Metric::Latency(kind, statistic), name, Scope::System, Better::Lower, Needs::Nothing, meaning)
+}
+
+/// Every metric there is.
+#[rustfmt::skip]
+pub const METRICS: &[MetricRow] = &[
+    row(Metric::GeneratedTokens, "generated_tokens", Scope::PerRequest, Better::Same, Needs::Nothing, "generated token ids"),
+    row(Metric::GeneratedText, "generated_text", Scope::PerRequest, Better::Same, Needs::Nothing, "generated text"),
+    row(Metric::Logprobs, "logprobs", Scope::PerRequest, Better::Same, Needs::LogProbs, "logprobs of prompt and generated tokens"),
+    row(Metric::PromptLogprobs, "prompt_logprobs", Scope::PerRequest, Better::Same, Needs::PromptLogProbs, "logprobs of prompt tokens"),
+    row(Metric::GeneratedLogprobs, "generated_logprobs", Scope::PerRequest, Better::Same, Needs::LogProbs, "logprobs of generated tokens"),
+    row(Metric::Throughput, "throughput", Scope::System, Better::Higher, Needs::Nothing, "generated tokens / latency of each request, tokens/s"),
+    row(Metric::OutputThroughput, "output_throughput", Scope::System, Better::Higher, Needs::Nothing, "all generated tokens / wall time, tokens/s"),
+    row(Metric::Efficiency, "efficiency", Scope::System, Better::Higher, Needs::MachineLimits, "least possible time on this machine / wall time"),
+    row(Metric::MemMaxAllocatedBytes, "mem-max-allocated-bytes", Scope::System, Better::Lower, Needs::Nothing, "largest peak memory of a rank, bytes"),
+    row(Metric::LifetimePrefillTokenCount, "lifetime_prefill_token_count", Scope::System, Better::Same, Needs::Nothing, "prompt tokens computed by all ranks"),
+    latency(Latency::Ttft, Statistic::Median, "ttft_ms", "median time to first token, ms"),
+    latency(Latency::Ttft, Statistic::P90, "ttft_ms_p90", "90th percentile of time to first token, ms"),
+    latency(Latency::Ttft, Statistic::P95, "ttft_ms_p95", "95th percentile of time to first token, ms"),
+    latency(Latency::Ttft, Statistic::P99, "ttft_ms_p99", "99th percentile of time to first token, ms"),
+    latency(Latency::Itl, Statistic::Median, "itl_ms", "median gap between tokens, ms"),
+    latency(Latency::Itl, Statistic::P90, "itl_ms_p90", "90th percentile of the gap between tokens, ms"),
+    latency(Latency::Itl, Statistic::P95, "itl_ms_p95", "95th percentile of the gap between tokens, ms"),
+    latency(Latency::Itl, Statistic::P99, "itl_ms_p99", "99th percentile of the gap between tokens, ms"),
+    latency(Latency::Tpot, Statistic::Median, "tpot_ms", "median time per output token, ms"),
+    latency(Latency::Tpot, Statistic::P90, "tpot_ms_p90", "90th percentile of time per output token, ms"),
+    latency(Latency::Tpot, Statistic::P95, "tpot_ms_p95", "95th percentile of time per output token, ms"),
+    latency(Latency::Tpot, Statistic::P99, "tpot_ms_p99", "99th percentile of time per output token, ms"),
+    latency(Latency::E2el, Statistic::Median, "e2el_ms", "median time to the final reply, ms"),
+    latency(Latency::E2el, Statistic::P90, "e2el_ms_p90", "90th percentile of time to the final reply, ms"),
+    latency(Latency::E2el, Statistic::P95, "e2el_ms_p95", "95th percentile of time to the final reply, ms"),
+    latency(Latency::E2el, Statistic::P99, "e2el_ms_p99", "99th percentile of time to the final reply, ms"),
+];
+
+/// Largest difference of a logprob from a foreign golden: Megatron's.
+pub const LOGPROB_TOLERANCE: f64 = 0.001;
+/// Lowest and highest share of a golden throughput: Megatron's, which fails an improvement too, so that a
+/// golden cannot fall behind unnoticed. The same shares, turned over, hold for latencies.
+pub const THROUGHPUT_BAND: Band = Band { low: 0.9, high: 1.2 };
+/// Lowest and highest share of a golden peak memory: Megatron's.
+pub const MEMORY_BAND: Band = Band { low: 0.95, high: 1.05 };
+/// Lowest and highest share of a golden efficiency, where the golden declares no wider band of its own.
+pub const EFFICIENCY_BAND: Band = Band { low: 0.6, high: 1.6 };
+
+impl Metric {
+    /// The metric's row in the table.
+    pub fn row(self) -> &'static MetricRow {
+        METRICS.iter().find(|row| row.metric == self).expect("every metric has a row: see the test")
+    }
+
+    /// Name under METRICS.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// How the metric is compared. `declared` is the golden's own band, `tolerance` the case's
+    /// (TOLERANCES), which wins: an absolute difference for logprobs, a share to either side for the rest.
+    pub fn comparator(
+        self,
+        platform: &Platform,
+        origin: Origin,
+        declared: Option<Band>,
+        tolerance: Option<f64>,
+    ) -> Comparator {
+        let band = |default: Band| match tolerance {
+            Some(t) => Band { low: 1.0 - t, high: 1.0 + t },
+            None => declared.unwrap_or(default),
+        };
+        match self {
+            Self::GeneratedTokens | Self::LifetimePrefillTokenCount => Comparator::Exact,
+            Self::GeneratedText => match origin {
+                Origin::Own => Comparator::Exact,
+                Origin::Foreign => Comparator::CommonPrefix,
+            },
+            Self::Logprobs | Self::PromptLogprobs | Self::GeneratedLogprobs => {
+                match (tolerance, origin, platform) {
+                    (Some(tolerance), _, _) => Comparator::Within(tolerance),
+                    (None, Origin::Own, Platform::Cpu | Platform::Vcuda) => Comparator::SameBits,
+                    (None, _, _) => Comparator::Within(LOGPROB_TOLERANCE),
+                }
+            }
+            Self::Throughput => Comparator::MedianBand(band(THROUGHPUT_BAND)),
+            Self::OutputThroughput => Comparator::RatioBand(band(THROUGHPUT_BAND)),
+            Self::Efficiency => Comparator::RatioBand(band(EFFICIENCY_BAND)),
+            Self::MemMaxAllocatedBytes => Comparator::RatioBand(band(MEMORY_BAND)),
+            Self::Latency(_, _) => Comparator::RatioBand(band(Band {
+                low: 1.0 / THROUGHPUT_BAND.high,
+                high: 1.0 / THROUGHPUT_BAND.low,
+            })),
+        }
+    }
+
+    /// Whether a golden from this platform can gate the metric there; if not, why.
+    ///
+    /// A GPU platform's name stands for one kind of machine, so that its absolute speeds compare. `cpu` is any
+    /// machine: only what does not depend on its size can gate. On `vcuda` no time means anything.
+    pub fn gates_on(self, platform: &Platform) -> Result<(), String> {
+        let speed = matches!(self, Self::Throughput | Self::OutputThroughput | Self::Latency(_, _));
+        match platform {
+            Platform::Cpu if speed => Err("recorded, not gated on cpu".to_owned()),
+            Platform::Vcuda if speed || self == Self::Efficiency => {
+                Err("recorded, not gated on vcuda".to_owned())
+            }
+            Platform::Cpu | Platform::Vcuda | Platform::Gpu(_) => Ok(()),
+        }
+    }
+
+    /// Whether TOLERANCES may name it.
+    pub fn takes_tolerance(self) -> bool {
+        !matches!(self, Self::GeneratedTokens | Self::GeneratedText | Self::LifetimePrefillTokenCount)
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Metric {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if let Some(row) = METRICS.iter().find(|row| row.name == name) {
+            return Ok(row.metric);
+        }
+        let nearest = METRICS
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a.name, name).total_cmp(&strsim::jaro_winkler(b.name, name)));
+        let hint = match nearest {
+            Some(row) if strsim::jaro_winkler(row.name, name) > 0.8 => {
+                format!("did you mean {:?}?", row.name)
+            }
+            Some(_) | None => {
+                let names: Vec<_> = METRICS.iter().map(|row| row.name).collect();
+                format!("known metrics: {}", names.join(", "))
+            }
+        };
+        Err(format!("{name:?} is not a metric that Goldlap can compare; {hint}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_parse_back() {
+        for row in METRICS {
+            assert_eq!(row.name.parse::<Metric>(), Ok(row.metric));
+            assert_eq!(row.metric.row().name, row.name);
+        }
+    }
+
+    #[test]
+    fn every_latency_statistic_has_a_row() {
+        for kind in [Latency::Ttft, Latency::Itl, Latency::Tpot, Latency::E2el] {
+            for statistic in [Statistic::Median, Statistic::P90, Statistic::P95, Statistic::P99] {
+                assert!(!Metric::Latency(kind, statistic).name().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_typo_gets_a_suggestion_and_nonsense_the_list() {
+        let typo = "generated_token".parse::<Metric>().unwrap_err();
+        assert!(typo.contains("did you mean \"generated_tokens\"?"), "{typo}");
+        let nonsense = "zzz".parse::<Metric>().unwrap_err();
+        assert!(nonsense.contains("known metrics: generated_tokens,"), "{nonsense}");
+    }
+
+    #[test]
+    fn own_cpu_goldens_are_compared_to_the_bit_and_foreign_ones_are_not() {
+        let of = |platform, origin| Metric::Logprobs.comparator(&platform, origin, None, None);
+        assert_eq!(of(Platform::Cpu, Origin::Own), Comparator::SameBits);
+        assert_eq!(of(Platform::Vcuda, Origin::Own), Comparator::SameBits);
+        assert_eq!(of(Platform::Gpu("dgx_h100".into()), Origin::Own), Comparator::Within(0.001));
+        assert_eq!(of(Platform::Cpu, Origin::Foreign), Comparator::Within(0.001));
+        let wide = Metric::Logprobs.comparator(&Platform::Cpu, Origin::Own, None, Some(0.5));
+        assert_eq!(wide, Comparator::Within(0.5));
+    }
+
+    #[test]
+    fn speed_gates_only_where_the_machine_is_known() {
+        assert!(Metric::Throughput.gates_on(&Platform::Cpu).unwrap_err().contains("not gated on cpu"));
+        assert_eq!(Metric::Throughput.gates_on(&Platform::Gpu("h100x1".into())), Ok(()));
+        assert_eq!(Metric::Efficiency.gates_on(&Platform::Cpu), Ok(()));
+        assert!(Metric::Efficiency.gates_on(&Platform::Vcuda).is_err());
+        assert_eq!(Metric::Logprobs.gates_on(&Platform::Vcuda), Ok(()));
+    }
+}
