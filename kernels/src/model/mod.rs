@@ -7,4 +7,5 @@ pub mod philox;
 pub mod random;
 pub mod safetensors;
 pub mod step;
+pub mod store;
 pub mod weights;
