@@ -1,6 +1,7 @@
 //! A checkpoint as Hugging Face keeps it: a folder with config.json and safetensors files.
 
 mod config_json;
+mod init_model;
 mod json_object;
 mod layout;
 mod model_type;
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::config::GptConfig;
 use super::safetensors::Dtype;
 use super::weights::{CheckpointError, TensorName, WeightSource};
+pub use init_model::init_model;
 pub use layout::{Arrangement, Location, locate};
 pub use model_type::ModelType;
 use shards::Shards;

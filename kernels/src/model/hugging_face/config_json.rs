@@ -42,15 +42,19 @@ const FOREIGN_FEATURES: &[(&str, &[&str])] = &[
     ("scale_attn_weights", &["true"]),
 ];
 
-/// Reads and checks `path`.
+/// Reads and checks the file `path`.
 pub(super) fn read(path: &Path) -> Result<(ModelType, GptConfig), CheckpointError> {
-    let json = JsonObject::read(path, MAX_BYTES)?;
-    let model_type = model_type(&json)?;
-    refuse_foreign_features(&json)?;
+    parse(&JsonObject::read(path, MAX_BYTES)?)
+}
+
+/// Checks the content of a config.json and says what it describes.
+pub(super) fn parse(json: &JsonObject) -> Result<(ModelType, GptConfig), CheckpointError> {
+    let model_type = model_type(json)?;
+    refuse_foreign_features(json)?;
     let config = match model_type {
-        ModelType::Gpt2 => gpt2(&json)?,
+        ModelType::Gpt2 => gpt2(json)?,
         ModelType::Llama | ModelType::Mistral | ModelType::Qwen2 | ModelType::Qwen3 | ModelType::Nemotron => {
-            llama_like(&json, model_type)?
+            llama_like(json, model_type)?
         }
     };
     config.validate().map_err(|error| json.error(error))?;

@@ -24,9 +24,14 @@ impl JsonObject {
         }
         let bytes = std::fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
         match serde_json::from_slice(&bytes).map_err(|error| fail(format!("not valid JSON: {error}")))? {
-            Value::Object(map) => Ok(Self { path: path.to_owned(), prefix: String::new(), map }),
+            Value::Object(map) => Ok(Self::of(path, map)),
             other => Err(fail(format!("expected a JSON object, got {}", shorten(&other)))),
         }
+    }
+
+    /// The content that a file at `path` will have.
+    pub(super) fn of(path: &Path, map: Map<String, Value>) -> Self {
+        Self { path: path.to_owned(), prefix: String::new(), map }
     }
 
     /// An error about the file as a whole.

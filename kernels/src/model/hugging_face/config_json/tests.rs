@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::config::RopeScaling;
 
-fn parse(config: &Value) -> Result<(ModelType, GptConfig), CheckpointError> {
+fn parsed(config: &Value) -> Result<(ModelType, GptConfig), CheckpointError> {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("config.json");
     std::fs::write(&path, config.to_string()).expect("write");
@@ -69,7 +69,7 @@ fn nemotron() -> Value {
 
 #[test]
 fn llama_3_2_1b() {
-    let (model_type, config) = parse(&llama()).expect("valid");
+    let (model_type, config) = parsed(&llama()).expect("valid");
     assert_eq!(model_type, ModelType::Llama);
     assert_eq!(config.num_parameters(), 1_235_814_400, "as published");
     let scaling = RopeScaling {
@@ -84,28 +84,28 @@ fn llama_3_2_1b() {
 
 #[test]
 fn mistral_7b() {
-    let (_, config) = parse(&mistral()).expect("valid");
+    let (_, config) = parsed(&mistral()).expect("valid");
     assert_eq!(config.num_parameters(), 7_248_023_552, "Mistral-7B-v0.3, as published");
     assert_eq!(config.kv_channels, 128);
 }
 
 #[test]
 fn qwen3_0_6b() {
-    let (_, config) = parse(&qwen("qwen3")).expect("valid");
+    let (_, config) = parsed(&qwen("qwen3")).expect("valid");
     assert_eq!(config.num_parameters(), 596_049_920, "as published");
     assert!(config.qk_norm && !config.qkv_bias);
 }
 
 #[test]
 fn qwen2_has_biases_on_queries_keys_and_values() {
-    let (_, config) = parse(&qwen("qwen2")).expect("valid");
+    let (_, config) = parsed(&qwen("qwen2")).expect("valid");
     assert!(config.qkv_bias && !config.attention_output_bias && !config.mlp_bias && !config.qk_norm);
     assert_eq!(config.kv_channels, 64);
 }
 
 #[test]
 fn gpt2_small() {
-    let (_, config) = parse(&gpt2()).expect("valid");
+    let (_, config) = parsed(&gpt2()).expect("valid");
     assert_eq!(config.num_parameters(), 124_439_808, "as published");
     assert_eq!(config.ffn_hidden_size, 3072);
     assert_eq!(config.activation, Activation::GeluTanh);
@@ -113,7 +113,7 @@ fn gpt2_small() {
 
 #[test]
 fn minitron_4b() {
-    let (_, config) = parse(&nemotron()).expect("valid");
+    let (_, config) = parsed(&nemotron()).expect("valid");
     assert_eq!(config.num_parameters(), 4_190_509_056, "4.19 billion");
     assert_eq!(config.normalization, Normalization::LayerNorm1p);
     assert_eq!(config.activation, Activation::SquaredRelu);
@@ -126,18 +126,18 @@ fn the_newer_layout_of_rope_means_the_same() {
     let mut parameters = newer["rope_scaling"].take();
     parameters["rope_theta"] = newer["rope_theta"].take();
     newer["rope_parameters"] = parameters;
-    assert_eq!(parse(&newer).expect("valid"), parse(&llama()).expect("valid"));
+    assert_eq!(parsed(&newer).expect("valid"), parsed(&llama()).expect("valid"));
     let older = with(nemotron(), "rope_parameters", json!({"rope_type": "default", "rope_theta": 10000.0}));
-    assert_eq!(parse(&older).expect("valid"), parse(&nemotron()).expect("valid"));
+    assert_eq!(parsed(&older).expect("valid"), parsed(&nemotron()).expect("valid"));
 }
 
 #[test]
 fn a_window_that_never_cuts_is_accepted() {
-    parse(&with(mistral(), "sliding_window", json!(32768))).expect("as wide as the context");
+    parsed(&with(mistral(), "sliding_window", json!(32768))).expect("as wide as the context");
     let wide = with(with(qwen("qwen2"), "use_sliding_window", json!(true)), "sliding_window", json!(40960));
-    parse(&wide).expect("as wide as the context");
+    parsed(&wide).expect("as wide as the context");
     let full = with(qwen("qwen3"), "layer_types", json!(vec!["full_attention"; 28]));
-    parse(&full).expect("no layer has a window");
+    parsed(&full).expect("no layer has a window");
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn what_the_engine_lacks_is_named_with_its_value() {
         (json!([1, 2]), "expected a JSON object, got [1,2]"),
     ];
     for (config, expected) in table {
-        let error = parse(&config).expect_err(expected).to_string();
+        let error = parsed(&config).expect_err(expected).to_string();
         assert!(error.contains("config.json: "), "names the file: {error}");
         assert!(error.contains(expected), "expected {expected:?}, got {error:?}");
     }
@@ -228,6 +228,6 @@ fn what_the_engine_lacks_is_named_with_its_value() {
 fn an_absent_window_of_mistral_is_its_default() {
     let mut config = mistral();
     config.as_object_mut().expect("object").remove("sliding_window");
-    let error = parse(&config).expect_err("4096 < 32768").to_string();
+    let error = parsed(&config).expect_err("4096 < 32768").to_string();
     assert!(error.contains("in effect is 4096, got nothing"), "{error}");
 }
