@@ -1,1 +1,24 @@
-//! config
+//! What the file said: a mirror of `model_config.yaml`. Unknown keys are denied, nothing is defaulted,
+//! no value passes through a shell. Starts nothing and opens no device.
+
+pub mod discovery;
+pub mod flags;
+pub mod schema;
+
+mod case_file;
+mod diagnostic;
+mod entries;
+mod locate;
+mod raw_case;
+mod scalar;
+mod variables;
+mod words;
+
+pub use case_file::{CaseFile, RawFile};
+pub use diagnostic::{ConfigError, Diagnostic, suggestion};
+pub use entries::Entries;
+pub use locate::{KeyPath, Location, Part};
+pub use raw_case::{RawCase, RawKnownFailure, RawOverride, RawPerformanceCase};
+pub use scalar::Scalar;
+pub use variables::{Environment, SubstitutionError, VARIABLES};
+pub use words::Words;

@@ -46,6 +46,8 @@ pub struct CasePlan {
     pub throughput_check_only: bool,
     /// Flags of the case that change nothing here, each with the reason.
     pub ignored_flags: Vec<IgnoredFlag>,
+    /// Every resolved setting with its source, in the order in which the planner asked for them.
+    pub settings: Vec<Setting>,
 }
 
 /// Source of a case's weights.
@@ -235,4 +237,30 @@ pub struct IgnoredFlag {
     pub value: String,
     /// Why it changes nothing here.
     pub reason: String,
+}
+
+/// A resolved setting and where its value came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// `--flag`, or a key of the file.
+    pub name: String,
+    /// As it would be written.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// Source of a setting's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Origin {
+    /// The case's file.
+    Case,
+    /// The case's PLATFORMS entry.
+    Platform,
+    /// The name of the case's folder.
+    FolderName,
+    /// Nobody said otherwise.
+    Default,
 }

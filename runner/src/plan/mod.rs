@@ -1,7 +1,23 @@
 //! What will be done: [`CasePlan`], made from what the file said, the platform and the environment.
+//! Pure: the only question asked of the world is whether a path exists, through the caller's closure.
 
+mod architecture;
+mod arguments;
 mod case_plan;
+mod engine;
+mod inputs;
+mod keys;
+mod metrics;
+mod model;
 mod platform;
+mod resolution;
+mod resolve;
+mod tokenizer;
+mod topology;
+mod workload;
 
 pub use case_plan::*;
+pub use inputs::{Disposition, PlanInputs};
+pub use metrics::{METRICS, MetricSpec};
 pub use platform::Platform;
+pub use resolve::plan_case;

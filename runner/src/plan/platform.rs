@@ -38,14 +38,16 @@ impl FromStr for Platform {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let well_formed = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        // Every GPU platform is called after a model number; without one it is a misspelling.
+        let well_formed = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && name.bytes().any(|b| b.is_ascii_digit());
         match name {
             "cpu" => Ok(Self::Cpu),
             "vcuda" => Ok(Self::Vcuda),
-            _ if well_formed && !name.is_empty() => Ok(Self::Gpu(name.to_owned())),
+            _ if well_formed => Ok(Self::Gpu(name.to_owned())),
             _ => Err(format!(
                 "platform {name:?} is not a name: expected cpu, vcuda or a GPU platform such as dgx_h100 \
-                 (lower-case letters, digits, underscores)"
+                 (lower-case letters, underscores, at least one digit)"
             )),
         }
     }
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_path_is_not_a_platform() {
-        for name in ["", "../cpu", "CPU", "a b"] {
+        for name in ["", "../cpu", "CPU", "a b", "cpuu", "h100/x1"] {
             assert!(name.parse::<Platform>().unwrap_err().contains("is not a name"));
         }
     }

@@ -1,0 +1,74 @@
+//! JSON Schema of `model_config.yaml`, generated from [`RawCase`] and the flag table, for editors.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+
+use super::flags::{self, FlagSpec, Support, ValueType};
+use super::raw_case::RawCase;
+
+/// The schema as pretty-printed JSON, ending in a newline: the content of `runner/model_config.schema.json`.
+pub fn schema_json() -> String {
+    let mut schema = schemars::schema_for!(RawCase);
+    schema.insert("title".to_owned(), json!("Goldlap test case (model_config.yaml)"));
+    format!("{:#}\n", schema.to_value())
+}
+
+pub(super) fn model_args(_: &mut SchemaGenerator) -> Schema {
+    args(false)
+}
+
+pub(super) fn override_args(_: &mut SchemaGenerator) -> Schema {
+    args(true)
+}
+
+pub(super) fn metrics(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<&str> = crate::plan::METRICS.iter().map(|metric| metric.name).collect();
+    json_schema!({ "type": "array", "minItems": 1, "items": { "enum": names } })
+}
+
+fn args(nullable: bool) -> Schema {
+    let properties: Map<String, Value> =
+        flags::all().map(|flag| (flag.name.to_owned(), flag_schema(flag, nullable))).collect();
+    json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn flag_schema(flag: &FlagSpec, nullable: bool) -> Value {
+    let kind = value_schema(flag.value);
+    let mut schema = if nullable { json!({ "anyOf": [kind, { "type": "null" }] }) } else { kind };
+    let note = match flag.support {
+        Support::Used => String::new(),
+        Support::Irrelevant(reason) => format!(" (changes nothing here: {reason})"),
+        Support::NotYet(reason) => format!(" (skips the case: {reason})"),
+        Support::Removed(reason) => format!(" (changes nothing: {reason})"),
+    };
+    let default = flag.default.map(|default| format!("; default {default}")).unwrap_or_default();
+    schema["description"] = json!(format!("{}{default}{note}", flag.meaning));
+    schema
+}
+
+/// A value may be written as text too: `"1"` and `1` are the same word on a command line.
+fn value_schema(value: ValueType) -> Value {
+    match value {
+        ValueType::Switch => json!({ "enum": [true, "true"] }),
+        ValueType::Integer(i64::MIN) => json!({ "type": ["integer", "string"] }),
+        ValueType::Integer(least) => json!({ "type": ["integer", "string"], "minimum": least }),
+        ValueType::Number => json!({ "type": ["number", "string"] }),
+        ValueType::Text | ValueType::Words => json!({ "type": ["string", "number"] }),
+        ValueType::Path | ValueType::Range => json!({ "type": "string" }),
+        ValueType::Choice(known) => json!({ "enum": known }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_is_in_the_schema() {
+        let schema: Value = serde_json::from_str(&schema_json()).unwrap();
+        let properties = schema["properties"]["MODEL_ARGS"]["properties"].as_object().unwrap();
+        assert_eq!(properties.len(), flags::all().count());
+        assert!(properties["--top_k"]["description"].as_str().unwrap().contains("greedy"));
+        assert_eq!(schema["additionalProperties"], json!(false));
+    }
+}

@@ -1,0 +1,37 @@
+//! Limits of each replica's engine.
+
+use super::case_plan::EnginePlan;
+use super::resolution::Resolution;
+
+const BYTES_PER_GIB: f64 = 1_073_741_824.0;
+
+impl Resolution<'_> {
+    pub(super) fn engine(&mut self) -> Option<EnginePlan> {
+        let in_range = |gib: f64| gib > 0.0 && gib <= 1e6;
+        let gib = self.number_in(
+            "--inference-dynamic-batching-buffer-size-gb",
+            in_range,
+            "more than 0 and at most 1e6",
+        );
+        let block_size = self.count("--inference-dynamic-batching-block-size");
+        let max_requests = self.count("--inference-dynamic-batching-max-requests");
+        let max_tokens = self.count("--inference-dynamic-batching-max-tokens");
+        let max_sequence_length = self.count("--inference-max-seq-length");
+        let num_threads = self.count("--inference-num-threads");
+        if let (Some(requests), Some(tokens)) = (max_requests, max_tokens)
+            && requests > tokens
+        {
+            let message = format!("expected at least the {requests} requests of one step, got {tokens}");
+            let help = "each sequence in a step needs one token at least: lower --inference-dynamic-batching-max-requests";
+            self.error("--inference-dynamic-batching-max-tokens", message, Some(help));
+        }
+        Some(EnginePlan {
+            kv_buffer_bytes: (gib? * BYTES_PER_GIB) as u64,
+            block_size: block_size?,
+            max_requests,
+            max_tokens: max_tokens?,
+            max_sequence_length: max_sequence_length?,
+            num_threads,
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Where the weights come from.
+
+use std::path::PathBuf;
+
+use super::case_plan::{ModelPlan, TokenizerPlan};
+use super::resolution::{PathArgument, Resolution};
+
+/// Flags that a checkpoint's own config answers.
+const ARCHITECTURE_FLAGS: [&str; 29] = [
+    "--num-layers",
+    "--hidden-size",
+    "--num-attention-heads",
+    "--ffn-hidden-size",
+    "--kv-channels",
+    "--group-query-attention",
+    "--num-query-groups",
+    "--max-position-embeddings",
+    "--seq-length",
+    "--position-embedding-type",
+    "--rotary-base",
+    "--rotary-percent",
+    "--use-rope-scaling",
+    "--rope-scaling-factor",
+    "--normalization",
+    "--norm-epsilon",
+    "--apply-layernorm-1p",
+    "--qk-layernorm",
+    "--swiglu",
+    "--squared-relu",
+    "--openai-gelu",
+    "--no-bias-gelu-fusion",
+    "--disable-bias-linear",
+    "--add-qkv-bias",
+    "--untie-embeddings-and-output-weights",
+    "--make-vocab-size-divisible-by",
+    "--padded-vocab-size",
+    "--vocab-size",
+    "--init-method-std",
+];
+
+impl Resolution<'_> {
+    /// `--load`, not yet checked.
+    pub(super) fn checkpoint_path(&mut self) -> PathArgument {
+        self.path("--load")
+    }
+
+    pub(super) fn model(&mut self, tokenizer: Option<&TokenizerPlan>) -> Option<ModelPlan> {
+        match self.checkpoint_path() {
+            PathArgument::Absent => self.random_model(tokenizer),
+            argument => {
+                for flag in ARCHITECTURE_FLAGS {
+                    self.ignore(flag, "the checkpoint's own config decides");
+                }
+                let path = self.existing("--load", argument)?;
+                self.hugging_face_folder(path)
+            }
+        }
+    }
+
+    fn hugging_face_folder(&mut self, path: PathBuf) -> Option<ModelPlan> {
+        let has = |file: &str| (self.inputs.exists)(&path.join(file));
+        if has("config.json") {
+            return Some(ModelPlan::Checkpoint { path });
+        }
+        if has("latest_checkpointed_iteration.txt") || has("metadata.json") {
+            self.obstacle(format!(
+                "--load: {} is a checkpoint in Megatron's own format, which this version does not read",
+                path.display()
+            ));
+        } else {
+            let message = format!("{} has no config.json: expected a Hugging Face folder", path.display());
+            self.error("--load", message, None);
+        }
+        None
+    }
+
+    fn random_model(&mut self, tokenizer: Option<&TokenizerPlan>) -> Option<ModelPlan> {
+        let config = self.architecture(tokenizer);
+        let seed = self.integer("--seed");
+        let init_method_std =
+            self.number_in("--init-method-std", |std| std > 0.0 && std <= 10.0, "more than 0, at most 10");
+        Some(ModelPlan::Random {
+            config: config?,
+            seed: seed?.unsigned_abs(),
+            init_method_std: init_method_std?,
+        })
+    }
+}

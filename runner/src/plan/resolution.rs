@@ -1,0 +1,259 @@
+//! A plan in the making: flags are taken by name, and every taken value leaves a [`Setting`] with its source.
+//! Mistakes and obstacles are collected, so that one listing shows them all.
+
+use std::path::PathBuf;
+
+use crate::config::flags::{self, FlagValue, Support};
+use crate::config::{ConfigError, Diagnostic, Environment, KeyPath, Part, RawCase};
+
+use super::arguments::{self, Argument, ArgumentValue};
+use super::case_plan::{IgnoredFlag, Origin, Setting};
+use super::inputs::PlanInputs;
+
+/// Counts beyond this are mistakes; below it sums and products of a few fit in 64 bits.
+const LARGEST_COUNT: i64 = 1 << 31;
+
+/// A mistake in the file.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) path: KeyPath,
+    pub(super) part: Part,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+/// See the head of this file.
+pub(super) struct Resolution<'a> {
+    pub(super) inputs: &'a PlanInputs<'a>,
+    pub(super) case: &'a RawCase,
+    arguments: Vec<Argument>,
+    problems: Vec<Problem>,
+    obstacles: Vec<String>,
+    pub(super) settings: Vec<Setting>,
+    pub(super) ignored: Vec<IgnoredFlag>,
+}
+
+/// A path flag.
+pub(super) enum PathArgument {
+    Absent,
+    /// Names a variable that has no value here.
+    Unset(&'static str),
+    Given {
+        path: PathBuf,
+        /// The variable it was built from.
+        variable: Option<&'static str>,
+    },
+}
+
+impl<'a> Resolution<'a> {
+    pub(super) fn new(inputs: &'a PlanInputs<'a>, case: &'a RawCase) -> Self {
+        let mut problems = Vec::new();
+        let platform = inputs.platform.to_string();
+        let arguments = arguments::merge(case, &platform, inputs.environment, &mut problems);
+        let (settings, ignored) = (Vec::with_capacity(64), Vec::with_capacity(64));
+        let mut this = Self { inputs, case, arguments, problems, obstacles: Vec::new(), settings, ignored };
+        this.note_unused_flags();
+        this
+    }
+
+    /// Lists flags that change nothing; a flag of a later version with another value than its default is an obstacle.
+    fn note_unused_flags(&mut self) {
+        for argument in &self.arguments {
+            let flag = argument.flag;
+            let reason = match flag.support {
+                Support::Used => match argument.value {
+                    ArgumentValue::Dropped => "empty: dropped, as in the original",
+                    ArgumentValue::Known(_) | ArgumentValue::Unset(_) => continue,
+                },
+                Support::Irrelevant(reason) | Support::Removed(reason) => reason,
+                Support::NotYet(reason) => {
+                    let given = match &argument.value {
+                        ArgumentValue::Known(value) => Some(value),
+                        ArgumentValue::Dropped | ArgumentValue::Unset(_) => None,
+                    };
+                    if given.is_some() && given != default_of(flag).as_ref() {
+                        self.obstacles.push(format!("{}: {reason}", flag.name));
+                        continue;
+                    }
+                    "its default"
+                }
+            };
+            let (flag, value) = (flag.name.to_owned(), argument.spelling.clone());
+            self.ignored.push(IgnoredFlag { flag, value, reason: reason.to_owned() });
+        }
+    }
+
+    /// A mistake at the value of an entry.
+    pub(super) fn error_at(&mut self, path: KeyPath, message: impl Into<String>, help: Option<&str>) {
+        let help = help.map(str::to_owned);
+        self.problems.push(Problem { path, part: Part::Value, message: message.into(), help });
+    }
+
+    /// A mistake in a flag's value, or in its absence.
+    pub(super) fn error(&mut self, flag: &str, message: impl Into<String>, help: Option<&str>) {
+        self.error_at(self.path_of(flag), message, help);
+    }
+
+    /// A reason not to run, told once.
+    pub(super) fn obstacle(&mut self, reason: impl Into<String>) {
+        let reason = reason.into();
+        if !self.obstacles.contains(&reason) {
+            self.obstacles.push(reason);
+        }
+    }
+
+    /// A flag that turned out to change nothing.
+    pub(super) fn ignore(&mut self, flag: &str, reason: &str) {
+        if let Some(argument) = self.argument(flag) {
+            let (flag, value, reason) = (flag.to_owned(), argument.spelling.clone(), reason.to_owned());
+            self.ignored.push(IgnoredFlag { flag, value, reason });
+        }
+    }
+
+    /// What was found wrong, or why not to run; `Ok` if neither.
+    pub(super) fn verdict(&self) -> Result<(), Rejection> {
+        if !self.problems.is_empty() {
+            let file = self.inputs.case;
+            let mut diagnostics: Vec<Diagnostic> = self
+                .problems
+                .iter()
+                .map(|p| {
+                    Diagnostic::of_key(&file.path, &file.text, &p.path, p.part, &p.message, p.help.clone())
+                })
+                .collect();
+            diagnostics.sort_by_key(|d| d.location.map(|at| (at.line, at.column)));
+            return Err(Rejection::Invalid(ConfigError { diagnostics }));
+        }
+        if self.obstacles.is_empty() { Ok(()) } else { Err(Rejection::Skip(self.obstacles.join("; "))) }
+    }
+
+    fn argument(&self, name: &str) -> Option<&Argument> {
+        self.arguments.iter().find(|argument| argument.flag.name == name)
+    }
+
+    /// Path of a flag: where it is given, or where it would be.
+    pub(super) fn path_of(&self, flag: &str) -> KeyPath {
+        self.argument(flag)
+            .map_or_else(|| KeyPath::new(&["MODEL_ARGS", flag]), |argument| argument.path.clone())
+    }
+
+    /// Whether the case gives the flag.
+    pub(super) fn is_given(&self, flag: &str) -> bool {
+        self.argument(flag).is_some_and(|argument| !matches!(argument.value, ArgumentValue::Dropped))
+    }
+
+    /// The flag's value, or its default, noted as a setting.
+    fn take(&mut self, name: &'static str) -> Option<FlagValue> {
+        let flag = flags::find(name).unwrap_or_else(|| unreachable!("{name} is not in the flag table"));
+        debug_assert_eq!(flag.support, Support::Used, "{name}");
+        let (value, origin) = match self.argument(name) {
+            Some(Argument { value: ArgumentValue::Known(value), origin, .. }) => (value.clone(), *origin),
+            _ => (default_of(flag)?, Origin::Default),
+        };
+        self.note(name, value.to_string(), origin, flag.meaning);
+        Some(value)
+    }
+
+    /// Notes a setting, once.
+    pub(super) fn note(
+        &mut self,
+        name: &str,
+        value: impl Into<String>,
+        origin: Origin,
+        meaning: &'static str,
+    ) {
+        if self.settings.iter().any(|setting| setting.name == name) {
+            return;
+        }
+        self.settings.push(Setting { name: name.to_owned(), value: value.into(), origin, meaning });
+    }
+
+    pub(super) fn switch(&mut self, name: &'static str) -> bool {
+        self.take(name).is_some()
+    }
+
+    pub(super) fn integer(&mut self, name: &'static str) -> Option<i64> {
+        match self.take(name)? {
+            FlagValue::Integer(value) => Some(value),
+            other => unreachable!("{name} is an integer flag, got {other}"),
+        }
+    }
+
+    /// An integer that counts something.
+    pub(super) fn count(&mut self, name: &'static str) -> Option<usize> {
+        let value = self.integer(name)?;
+        if value > LARGEST_COUNT {
+            self.error(name, format!("expected at most {LARGEST_COUNT}, got {value}"), None);
+            return None;
+        }
+        usize::try_from(value).ok()
+    }
+
+    /// A number flag, which always has a default.
+    pub(super) fn number(&mut self, name: &'static str) -> f64 {
+        match self.take(name) {
+            Some(FlagValue::Number(value)) => value,
+            other => unreachable!("{name} is a number flag with a default, got {other:?}"),
+        }
+    }
+
+    /// A number flag that must lie in a range, given in words for the error.
+    pub(super) fn number_in(
+        &mut self,
+        name: &'static str,
+        accept: impl Fn(f64) -> bool,
+        range: &str,
+    ) -> Option<f64> {
+        let value = self.number(name);
+        if accept(value) {
+            return Some(value);
+        }
+        self.error(name, format!("expected {range}, got {value}"), None);
+        None
+    }
+
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        match self.take(name)? {
+            FlagValue::Text(value) => Some(value),
+            other => unreachable!("{name} is a text flag, got {other}"),
+        }
+    }
+
+    pub(super) fn words(&mut self, name: &'static str) -> Option<Vec<String>> {
+        match self.take(name)? {
+            FlagValue::Words(value) => Some(value),
+            other => unreachable!("{name} is a list flag, got {other}"),
+        }
+    }
+
+    pub(super) fn range(&mut self, name: &'static str) -> (i64, i64) {
+        match self.take(name) {
+            Some(FlagValue::Range(low, high)) => (low, high),
+            other => unreachable!("{name} is a range flag with a default, got {other:?}"),
+        }
+    }
+
+    /// A path flag; relative paths start at the case's folder.
+    pub(super) fn path(&mut self, name: &'static str) -> PathArgument {
+        if let Some(Argument { value: ArgumentValue::Unset(variable), .. }) = self.argument(name) {
+            return PathArgument::Unset(variable);
+        }
+        let variable =
+            self.argument(name).and_then(|argument| Environment::first_variable(&argument.spelling));
+        match self.text(name) {
+            Some(text) => PathArgument::Given { path: self.inputs.folder.join(text), variable },
+            None => PathArgument::Absent,
+        }
+    }
+}
+
+/// Why a case does not run.
+pub(super) enum Rejection {
+    Skip(String),
+    Invalid(ConfigError),
+}
+
+fn default_of(flag: &flags::FlagSpec) -> Option<FlagValue> {
+    // A test of the table proves that every default parses.
+    flag.default.and_then(|text| flag.value.parse_text(text).ok().flatten())
+}

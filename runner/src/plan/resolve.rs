@@ -1,0 +1,97 @@
+//! From a case file to what becomes of it.
+
+use std::path::PathBuf;
+
+use super::case_plan::CasePlan;
+use super::inputs::{Disposition, PlanInputs};
+use super::resolution::{PathArgument, Rejection, Resolution};
+use crate::config::{RawCase, RawFile};
+
+/// Decides what becomes of a case. Mistakes come before obstacles: a wrong file is never a mere skip.
+pub fn plan_case(inputs: &PlanInputs<'_>) -> Disposition {
+    let skip = |reason: String| Disposition::Skip { name: inputs.name.to_owned(), reason };
+    let case = match &inputs.case.content {
+        RawFile::Functional(case) => case,
+        RawFile::Performance(case) => {
+            return skip(format!(
+                "a performance case (MODEL {}): the performance mode is not run by this version",
+                case.model
+            ));
+        }
+        RawFile::Training(mode) => return skip(other_mode(mode.as_deref())),
+    };
+    match case.mode.as_ref().map(|mode| mode.as_str()) {
+        mode @ (None | Some("pretraining" | "rl")) => skip(other_mode(mode)),
+        Some(_) => {
+            let mut resolution = Resolution::new(inputs, case);
+            let plan = resolve(&mut resolution, case);
+            match (resolution.verdict(), plan) {
+                (Ok(()), Some(plan)) => Disposition::Run(Box::new(plan)),
+                (Err(Rejection::Invalid(error)), _) => Disposition::Invalid(error),
+                (Err(Rejection::Skip(reason)), _) => skip(reason),
+                (Ok(()), None) => unreachable!("a plan is only missing after a problem or an obstacle"),
+            }
+        }
+    }
+}
+
+fn other_mode(mode: Option<&str>) -> String {
+    match mode {
+        Some(mode) => format!("MODE {mode}: only inference is run by this version"),
+        None => {
+            "MODE is absent, which means pretraining: only MODE: inference is run by this version".to_owned()
+        }
+    }
+}
+
+/// Resolves everything before giving up on anything, so that all mistakes are seen at once.
+fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> {
+    resolution.check_keys(case);
+    let topology = resolution.topology();
+    let tokenizer = resolution.tokenizer();
+    let model = resolution.model(tokenizer.as_ref());
+    let engine = resolution.engine();
+    let workload = resolution.workload();
+    let output_path = resolution.output_path();
+    let throughput_check_only = resolution.switch("--throughput-check-only");
+    let metrics = resolution.metrics();
+    let tolerances = resolution.tolerances(&metrics);
+    let time_limit = resolution.time_limit();
+    let num_repeats = resolution.num_repeats();
+    let inputs = resolution.inputs;
+    Some(CasePlan {
+        name: inputs.name.to_owned(),
+        folder: inputs.folder.to_owned(),
+        golden_folder: inputs.golden_root.join(inputs.name.split("::").collect::<PathBuf>()),
+        platform: inputs.platform.clone(),
+        model: model?,
+        tokenizer: tokenizer?,
+        topology: topology?,
+        engine: engine?,
+        workload: workload?,
+        metrics,
+        tolerances,
+        time_limit: time_limit?,
+        num_repeats: num_repeats?,
+        known_failure: resolution.known_failure(),
+        output_path,
+        throughput_check_only,
+        ignored_flags: std::mem::take(&mut resolution.ignored),
+        settings: std::mem::take(&mut resolution.settings),
+    })
+}
+
+impl Resolution<'_> {
+    fn output_path(&mut self) -> Option<PathBuf> {
+        match self.path("--output-path") {
+            PathArgument::Absent => None,
+            PathArgument::Unset(variable) => {
+                let reason =
+                    format!("{variable} is not set: the record under target/goldlap/runs has everything");
+                self.ignore("--output-path", &reason);
+                None
+            }
+            PathArgument::Given { path, .. } => Some(path),
+        }
+    }
+}
