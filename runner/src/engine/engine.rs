@@ -3,7 +3,7 @@
 use goldlap_kernels::model::step::{LanguageModel, SequenceOutput, SequenceSlice};
 
 use super::limits::EngineLimits;
-use super::outcome::{FailedRequest, StepSummary};
+use super::outcome::{FailedRequest, FinishReason, FinishedRequest, StepSummary};
 use super::request::{EngineRequest, Rejection};
 use super::scheduler::Scheduler;
 use super::sequence::Sequence;
@@ -52,9 +52,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets a request without a reply, in any state; `false` if it is unknown.
-    pub fn abort(&mut self, id: u64) -> bool {
-        self.scheduler.remove(id)
+    /// Ends a request at its current length, in any state; `None` if it is unknown. A prompt that was not computed
+    /// yet has no logprobs.
+    pub fn abort(&mut self, id: u64) -> Option<FinishedRequest> {
+        let sequence = self.scheduler.remove(id)?;
+        Some(sequence.into_result(FinishReason::Aborted, self.clock.now_s()))
     }
 
     /// Freezes requests where they are; they keep their blocks.
@@ -75,6 +77,22 @@ impl Engine {
     /// Requests that are neither finished, failed nor aborted.
     pub fn num_unfinished(&self) -> usize {
         self.scheduler.num_sequences()
+    }
+
+    /// Logprobs of prompt positions 1.. of a request in the batch, where it asked for them.
+    pub fn prompt_logprobs(&self, id: u64) -> Option<&[f32]> {
+        self.scheduler.batch().iter().find(|sequence| sequence.id == id)?.prompt_logprobs()
+    }
+
+    /// Requests in the batch and requests that wait, now.
+    pub fn num_running_and_waiting(&self) -> (usize, usize) {
+        let num_running = self.scheduler.batch().len();
+        (num_running, self.scheduler.num_sequences() - num_running)
+    }
+
+    /// KV blocks in use now.
+    pub fn num_kv_blocks_used(&self) -> usize {
+        self.scheduler.blocks().num_used()
     }
 
     /// Totals since the start.

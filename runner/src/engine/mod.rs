@@ -3,9 +3,11 @@
 mod block_allocator;
 #[expect(clippy::module_inception, reason = "the room is named after its main noun")]
 mod engine;
+mod fault;
 mod limits;
 mod offline;
 mod outcome;
+mod rank;
 mod request;
 mod sampling;
 mod scheduler;
@@ -18,6 +20,7 @@ pub use engine::Engine;
 pub use limits::{EngineLimits, LimitsError, kv_cache_shape};
 pub use offline::{OfflineRun, generate};
 pub use outcome::{FailedRequest, FinishReason, FinishedRequest, NewToken, StepSummary};
+pub use rank::{rank_main, run_rank};
 pub use request::{EngineRequest, OutputLength, Rejection};
 pub use sampling::{Sampling, SamplingError};
 pub use statistics::Statistics;

@@ -39,6 +39,8 @@ pub enum FinishReason {
     Termination,
     /// All tokens that were asked for (or that fitted) are there.
     Length,
+    /// It was aborted; the tokens it had by then are there.
+    Aborted,
 }
 
 /// A request with its result. Times are on the engine's clock.

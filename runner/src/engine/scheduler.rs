@@ -139,16 +139,15 @@ impl Scheduler {
         batch
     }
 
-    /// Removes a sequence wherever it is; `false` if it is not here.
-    pub(super) fn remove(&mut self, id: u64) -> bool {
-        if !self.ids.contains(&id) {
-            return false;
-        }
-        self.waiting.retain(|sequence| sequence.id != id);
-        let mut removed: Vec<Sequence> = self.running.extract_if(.., |sequence| sequence.id == id).collect();
-        self.release(&mut removed);
-        self.ids.remove(&id);
-        true
+    /// Removes a sequence wherever it is.
+    pub(super) fn remove(&mut self, id: u64) -> Option<Sequence> {
+        let is_it = |sequence: &Sequence| sequence.id == id;
+        let mut removed = match self.running.iter().position(is_it) {
+            Some(index) => self.running.remove(index),
+            None => self.waiting.iter().position(is_it).and_then(|index| self.waiting.remove(index))?,
+        };
+        self.release(std::slice::from_mut(&mut removed));
+        Some(removed)
     }
 
     fn release(&mut self, sequences: &mut [Sequence]) {

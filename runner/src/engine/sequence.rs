@@ -74,6 +74,10 @@ impl Sequence {
         self.finish
     }
 
+    pub(super) fn prompt_logprobs(&self) -> Option<&[f32]> {
+        self.sampling.wants_prompt_logprobs().then_some(&self.prompt_logprobs)
+    }
+
     pub(super) fn schedule(&mut self, num_tokens: usize) {
         self.num_scheduled_tokens = num_tokens;
     }

@@ -9,16 +9,16 @@ use goldlap_kernels::model::step::{
     KvCacheShape, LanguageModel, SampleArgs, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
 };
 
-pub(super) const VOCAB_SIZE: usize = 1000;
+pub(in crate::engine) const VOCAB_SIZE: usize = 1000;
 
 /// What the model was asked to do, for tests to look at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Log {
+pub(in crate::engine) struct Log {
     /// Per step, per sequence: (start, new tokens, logprob rows).
-    pub(super) steps: Vec<Vec<(usize, usize, usize)>>,
+    pub(in crate::engine) steps: Vec<Vec<(usize, usize, usize)>>,
 }
 
-pub(super) struct FakeModel {
+pub(in crate::engine) struct FakeModel {
     cache: KvCacheShape,
     /// Token at (block, offset) and the position it was written for.
     slots: Vec<Option<(u32, usize)>>,
@@ -28,7 +28,7 @@ pub(super) struct FakeModel {
 }
 
 impl FakeModel {
-    pub(super) fn new(cache: KvCacheShape) -> Self {
+    pub(in crate::engine) fn new(cache: KvCacheShape) -> Self {
         Self {
             cache,
             slots: vec![None; cache.block_size * cache.num_blocks],
@@ -37,11 +37,11 @@ impl FakeModel {
         }
     }
 
-    pub(super) fn failing_at(cache: KvCacheShape, steps: &[usize]) -> Self {
+    pub(in crate::engine) fn failing_at(cache: KvCacheShape, steps: &[usize]) -> Self {
         Self { failing_steps: steps.to_vec(), ..Self::new(cache) }
     }
 
-    pub(super) fn log(&self) -> Rc<RefCell<Log>> {
+    pub(in crate::engine) fn log(&self) -> Rc<RefCell<Log>> {
         Rc::clone(&self.log)
     }
 
@@ -135,12 +135,12 @@ fn hash(tokens: &[u32], salt: u64) -> u64 {
     })
 }
 
-pub(super) fn logprob(context: &[u32], target: u32) -> f32 {
+pub(in crate::engine) fn logprob(context: &[u32], target: u32) -> f32 {
     -((hash(context, u64::from(target) + 1_000_000) % 10_007) as f32) / 1000.0
 }
 
 /// Greedy: by context alone. Otherwise keyed like the real sampler.
-pub(super) fn sample(context: &[u32], args: SampleArgs) -> SampledToken {
+pub(in crate::engine) fn sample(context: &[u32], args: SampleArgs) -> SampledToken {
     let salt = match args.top_k {
         1 => 0,
         _ => args.seed ^ args.request_key.rotate_left(20) ^ args.position.rotate_left(40),

@@ -8,7 +8,7 @@ use goldlap_kernels::model::step::{KvCacheShape, SampleArgs};
 
 use super::*;
 use crate::metrics::Clock;
-use fake_model::FakeModel;
+pub(in crate::engine) use fake_model::FakeModel;
 
 const SEED: u64 = 42;
 
@@ -18,7 +18,7 @@ impl Engine {
     }
 }
 
-fn cache(limits: &EngineLimits) -> KvCacheShape {
+pub(in crate::engine) fn cache(limits: &EngineLimits) -> KvCacheShape {
     KvCacheShape { block_size: limits.block_size, num_blocks: limits.num_usable_blocks + 1 }
 }
 

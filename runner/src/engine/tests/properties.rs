@@ -76,7 +76,10 @@ impl Visit<'_> {
             if visitor.arrives_at == step && self.engine.submit(visitor.request.clone()).is_err() {
                 self.end(id, End::Refused);
             }
-            if visitor.aborted_at == Some(step) && self.engine.abort(id as u64) {
+            if visitor.aborted_at == Some(step)
+                && let Some(aborted) = self.engine.abort(id as u64)
+            {
+                assert_eq!(aborted.generated_tokens, self.streamed[id]);
                 self.end(id, End::Aborted);
             }
         }

@@ -147,7 +147,9 @@ fn an_id_is_free_again_once_its_request_ended() {
     engine.submit(request(4, &[1], 2)).unwrap();
     assert_eq!(engine.submit(request(4, &[1], 2)), Err(Rejection::DuplicateId { id: 4 }));
     engine.step();
-    assert!(engine.abort(4) && !engine.abort(4) && !engine.has_work());
+    let aborted = engine.abort(4).unwrap();
+    assert_eq!((aborted.generated_tokens.len(), aborted.reason), (1, FinishReason::Aborted));
+    assert!(engine.abort(4).is_none() && !engine.has_work());
     engine.check().unwrap();
     engine.submit(request(4, &[1], 2)).unwrap();
     assert_eq!(drain(&mut engine).len(), 1);

@@ -1,0 +1,185 @@
+//! Between wire and engine: reads submitted requests, writes partial and final replies.
+
+use std::collections::HashMap;
+
+use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, SamplingParams, Submit};
+use crate::engine::{
+    Engine, EngineRequest, FailedRequest, FinishedRequest, NewToken, OutputLength, Rejection, Sampling,
+    StepSummary,
+};
+
+/// Open requests as their clients wrote them.
+pub(super) struct Desk {
+    default_termination_id: Option<u32>,
+    tickets: HashMap<u64, Ticket>,
+}
+
+struct Ticket {
+    params: SamplingParams,
+    stream: Option<Stream>,
+}
+
+/// What a streaming client has not got yet.
+#[derive(Default)]
+struct Stream {
+    interval: usize,
+    tokens: Vec<u32>,
+    logprobs: Vec<f32>,
+    is_begun: bool,
+}
+
+/// A refusal: the original's name of the error, and the reason in words.
+struct Refusal {
+    kind: &'static str,
+    reason: String,
+}
+
+impl Desk {
+    pub(super) fn new(default_termination_id: Option<u32>) -> Self {
+        Self { default_termination_id, tickets: HashMap::new() }
+    }
+
+    /// Opens a request at the engine; the reply if it was refused.
+    pub(super) fn submit(&mut self, submit: Submit, engine: &mut Engine, now_s: f64) -> Option<FinalReply> {
+        let Submit { id, prompt, mut sampling, multi_modal } = submit;
+        sampling.termination_id = sampling.termination_id.or(self.default_termination_id.map(i64::from));
+        let opened = match multi_modal {
+            Some(_) => Err(unsupported(id, "multi-modal data")),
+            None => engine_request(id, prompt, &sampling),
+        };
+        let accepted = opened.and_then(|request| engine.submit(request).map_err(Refusal::from));
+        match accepted {
+            Ok(()) => {
+                let stream = sampling.streaming.then(|| Stream {
+                    interval: sampling.streaming_interval.max(1) as usize,
+                    ..Stream::default()
+                });
+                self.tickets.insert(id, Ticket { params: sampling, stream });
+                None
+            }
+            Err(refusal) => Some(FinalReply::failed(id, sampling, refusal.kind, &refusal.reason, now_s)),
+        }
+    }
+
+    /// Ends a request at its current length; no reply for an unknown one.
+    pub(super) fn abort(&mut self, id: u64, engine: &mut Engine) -> Option<FinalReply> {
+        engine.abort(id).and_then(|aborted| self.completed(aborted))
+    }
+
+    /// What a step brought, for the clients: new tokens of requests that go on, and everything about those that ended.
+    pub(super) fn answer(
+        &mut self,
+        summary: StepSummary,
+        engine: &Engine,
+        now_s: f64,
+    ) -> (Vec<PartialReply>, Vec<FinalReply>) {
+        let mut finals: Vec<FinalReply> =
+            summary.finished.into_iter().filter_map(|finished| self.completed(finished)).collect();
+        finals.extend(summary.failed.into_iter().filter_map(|failed| self.failed(failed, now_s)));
+        // Tickets of ended requests are gone: their last tokens are in the final reply.
+        let partials = summary.new_tokens.into_iter().filter_map(|new| self.partial(new, engine)).collect();
+        (partials, finals)
+    }
+
+    fn partial(&mut self, new: NewToken, engine: &Engine) -> Option<PartialReply> {
+        let Ticket { params, stream } = self.tickets.get_mut(&new.id)?;
+        let stream = stream.as_mut()?;
+        stream.tokens.push(new.token);
+        stream.logprobs.push(new.logprob);
+        if stream.tokens.len() < stream.interval {
+            return None;
+        }
+        let logprobs = std::mem::take(&mut stream.logprobs);
+        let is_first = !std::mem::replace(&mut stream.is_begun, true);
+        Some(PartialReply {
+            request_id: new.id,
+            new_tokens: std::mem::take(&mut stream.tokens),
+            new_log_probs: params.return_log_probs.then_some(logprobs),
+            prompt_log_probs: if is_first {
+                engine.prompt_logprobs(new.id).map(<[f32]>::to_vec)
+            } else {
+                None
+            },
+            ..PartialReply::default()
+        })
+    }
+
+    fn completed(&mut self, finished: FinishedRequest) -> Option<FinalReply> {
+        let mut params = self.tickets.remove(&finished.id)?.params;
+        params.num_tokens_to_generate = Some(finished.num_tokens_to_generate as u64);
+        params.num_tokens_total = None;
+        let prompt_tokens = params.return_prompt_tokens.then_some(finished.prompt);
+        Some(FinalReply {
+            prompt_tokens,
+            prompt_log_probs: finished.prompt_logprobs,
+            generated_log_probs: finished.generated_logprobs,
+            ttft: finished.first_token_s.map(|first_token_s| first_token_s - finished.submitted_s),
+            ..FinalReply::completed(finished.id, params, finished.generated_tokens)
+        })
+    }
+
+    fn failed(&mut self, failed: FailedRequest, now_s: f64) -> Option<FinalReply> {
+        let params = self.tickets.remove(&failed.id)?.params;
+        Some(FinalReply::failed(failed.id, params, "RuntimeError", &failed.reason, now_s))
+    }
+}
+
+fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<EngineRequest, Refusal> {
+    let prompt = match prompt {
+        Prompt::Tokens(tokens) => tokens,
+        Prompt::Text(_) => {
+            let reason =
+                format!("request {id}: the prompt is text, expected token ids: ranks have no tokenizer");
+            return Err(Refusal { kind: "TypeError", reason });
+        }
+    };
+    if params.top_n_logprobs > 0 {
+        return Err(unsupported(id, "top_n_logprobs"));
+    }
+    if params.stop_words.as_ref().is_some_and(|words| !words.is_empty()) {
+        return Err(unsupported(id, "stop_words"));
+    }
+    if params.do_kv_handoff {
+        return Err(unsupported(id, "do_kv_handoff"));
+    }
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let output_length = match (params.num_tokens_to_generate, params.num_tokens_total) {
+        (Some(count), _) => OutputLength::Generate(signed(count)),
+        (None, Some(total)) => OutputLength::Total(signed(total)),
+        (None, None) => OutputLength::Fill,
+    };
+    let sampling = Sampling {
+        temperature: params.temperature as f32,
+        top_k: params.top_k,
+        top_p: params.top_p as f32,
+        return_log_probs: params.return_log_probs,
+        skip_prompt_log_probs: params.skip_prompt_log_probs,
+        // Negative = never; beyond any vocabulary = never, too.
+        termination_id: params.termination_id.and_then(|id| u32::try_from(id).ok()),
+    };
+    Ok(EngineRequest { id, prompt, output_length, sampling })
+}
+
+fn unsupported(id: u64, what: &str) -> Refusal {
+    Refusal {
+        kind: "NotImplementedError",
+        reason: format!("request {id}: {what} is not supported by this engine"),
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        let kind = match rejection {
+            Rejection::NegativeOutput { .. } | Rejection::PromptTooLong { .. } => {
+                "MaxSequenceLengthOverflowError"
+            }
+            Rejection::PromptExceedsStep { .. } => "TokenOverflowError",
+            Rejection::PoolTooSmall { .. } => "BlockOverflowError",
+            Rejection::DuplicateId { .. }
+            | Rejection::EmptyPrompt { .. }
+            | Rejection::TokenOutOfVocabulary { .. }
+            | Rejection::Sampling { .. } => "ValueError",
+        };
+        Self { kind, reason: rejection.to_string() }
+    }
+}

@@ -1,0 +1,183 @@
+//! The rank's loop: obey commands, step while there is work, answer.
+
+use super::backend::Backend;
+use super::desk::Desk;
+use super::lifecycle::Lifecycle;
+use super::pulse::{Link, Pulse};
+use super::{RankError, RankLog};
+use crate::coordinator::LinkError;
+use crate::coordinator::wire::{ControlSignal, FinalReply, RankCommand, RankStats};
+use crate::engine::{Engine, StepSummary, fault};
+use crate::metrics::RankRecord;
+use crate::topology::{Fault, RankSpec};
+
+pub(super) struct Server<L: Link> {
+    rank: u32,
+    device: String,
+    num_kv_blocks: usize,
+    fault: Option<Fault>,
+    engine: Engine,
+    desk: Desk,
+    pulse: Pulse<L>,
+    lifecycle: Lifecycle,
+    num_tokens_generated: u64,
+    log: RankLog,
+}
+
+impl<L: Link> Server<L> {
+    pub(super) fn new(spec: &RankSpec, backend: Backend, pulse: Pulse<L>, log: RankLog) -> Self {
+        let Backend { model, limits, device, num_kv_blocks } = backend;
+        Self {
+            rank: spec.rank,
+            device,
+            num_kv_blocks,
+            fault: spec.fault,
+            engine: Engine::new(model, limits, spec.seed, log.clock),
+            desk: Desk::new(spec.default_termination_id),
+            pulse,
+            lifecycle: Lifecycle::Running,
+            num_tokens_generated: 0,
+            log,
+        }
+    }
+
+    /// Serves until STOP, then reports.
+    pub(super) fn serve(mut self) -> Result<(), RankError> {
+        while self.lifecycle != Lifecycle::Stopped {
+            self.obey_commands()?;
+            if self.engine.has_work() && self.lifecycle == Lifecycle::Running {
+                self.work()?;
+            }
+        }
+        let dropped = self.engine.num_unfinished();
+        if dropped > 0 {
+            self.log.line(&format!("STOP drops {dropped} unfinished requests"));
+        }
+        let record = self.record();
+        Ok(self.pulse.end(record)?)
+    }
+
+    /// Obeys all commands that have come; sleeps for one if there is nothing else to do.
+    fn obey_commands(&mut self) -> Result<(), LinkError> {
+        let mut wait = !self.engine.has_work();
+        loop {
+            match self.pulse.receive(wait) {
+                Ok(Some(command)) => self.obey(command)?,
+                Ok(None) => return Ok(()),
+                Err(LinkError::Wire(error)) => {
+                    self.log.line(&format!("ignored an unreadable command: {error}"))
+                }
+                Err(error @ (LinkError::Socket(_) | LinkError::TooLarge { .. })) => return Err(error),
+            }
+            wait = false;
+        }
+    }
+
+    fn obey(&mut self, command: RankCommand) -> Result<(), LinkError> {
+        let reply = match command {
+            RankCommand::Submit(submit) => self.desk.submit(submit, &mut self.engine, self.log.clock.now_s()),
+            RankCommand::Abort { request_id } => self.desk.abort(request_id, &mut self.engine),
+            RankCommand::Control(signal) => {
+                self.control(signal);
+                None
+            }
+        };
+        reply.map_or(Ok(()), |reply| self.reply(reply))
+    }
+
+    fn reply(&self, reply: FinalReply) -> Result<(), LinkError> {
+        if let Some(reason) = reply.failure() {
+            self.log.line(&reason);
+        }
+        self.pulse.send(Vec::new(), vec![reply])
+    }
+
+    fn control(&mut self, signal: ControlSignal) {
+        let Some(next) = self.lifecycle.after(signal) else {
+            return self.log.line(&format!("ignored {} while {:?}", signal.header(), self.lifecycle));
+        };
+        self.log.line(&format!("{}: {:?} -> {next:?}", signal.header(), self.lifecycle));
+        self.lifecycle = next;
+        match next {
+            Lifecycle::Running => self.engine.unpause(),
+            Lifecycle::Paused | Lifecycle::Suspended | Lifecycle::Stopped => self.engine.pause(),
+        }
+    }
+
+    fn work(&mut self) -> Result<(), LinkError> {
+        self.pulse.step_begins();
+        let summary = self.engine.step();
+        self.note(&summary);
+        let (partials, finals) = self.desk.answer(summary, &self.engine, self.log.clock.now_s());
+        self.pulse.step_ended(self.stats());
+        self.pulse.send(partials, finals)?;
+        self.strike();
+        Ok(())
+    }
+
+    fn note(&mut self, summary: &StepSummary) {
+        self.num_tokens_generated += summary.new_tokens.len() as u64;
+        if let Some(failed) = summary.failed.first() {
+            self.log.line(&format!("{} requests failed: {}", summary.failed.len(), failed.reason));
+        }
+        for finished in &summary.finished {
+            if let Some(asked) = finished.clamped_from {
+                let (id, allowed) = (finished.id, finished.num_tokens_to_generate);
+                self.log.line(&format!(
+                    "request {id}: {asked} tokens asked for, {allowed} generated at most: max_sequence_length"
+                ));
+            }
+        }
+    }
+
+    /// The failure that a test ordered, if its step has come.
+    fn strike(&self) {
+        let num_steps = self.engine.statistics().num_steps;
+        match self.fault {
+            Some(Fault::DieAfterSteps(after)) if num_steps >= after => fault::die(),
+            Some(Fault::HangAfterSteps(after)) if num_steps >= after => {
+                self.log.line("hangs, as ordered");
+                self.pulse.hang()
+            }
+            Some(Fault::DieAfterSteps(_) | Fault::HangAfterSteps(_)) | None => {}
+        }
+    }
+
+    fn stats(&self) -> RankStats {
+        let (num_running, num_waiting) = self.engine.num_running_and_waiting();
+        RankStats {
+            num_steps: self.engine.statistics().num_steps,
+            num_running: num_running as u64,
+            num_waiting: num_waiting as u64,
+            num_kv_blocks_used: self.engine.num_kv_blocks_used() as u64,
+            num_tokens_generated: self.num_tokens_generated,
+        }
+    }
+
+    fn record(&self) -> RankRecord {
+        let statistics = self.engine.statistics();
+        RankRecord {
+            rank: self.rank,
+            pid: std::process::id(),
+            num_requests_finished: statistics.num_requests_finished,
+            num_steps: statistics.num_steps,
+            sum_batch_size: statistics.sum_batch_size,
+            max_batch_size: statistics.max_batch_size,
+            num_prefill_tokens: statistics.num_prefill_tokens,
+            num_decode_tokens: statistics.num_decode_tokens,
+            num_kv_blocks: self.num_kv_blocks as u64,
+            max_kv_blocks_used: statistics.max_kv_blocks_used,
+            step_seconds: statistics.step_seconds,
+            step_costs: statistics.step_costs.clone(),
+            peak_rss_bytes: peak_rss_bytes(),
+            device: self.device.clone(),
+        }
+    }
+}
+
+/// Peak resident set of this process, shared file pages included; 0 where the system does not tell.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+    kibibytes.and_then(|number| number.trim().parse::<u64>().ok()).map_or(0, |number| number * 1024)
+}
