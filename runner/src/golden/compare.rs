@@ -1,0 +1,214 @@
+//! Compares one run with its golden. Pure: nothing is read or written here.
+
+use std::collections::BTreeSet;
+
+use super::compare_requests::compare_requests;
+use super::compare_system::compare_system;
+use super::golden_file::{Golden, Integrity};
+use super::metric::{Metric, Scope};
+use super::verdict::{MetricVerdict, Verdict};
+use crate::metrics::{Metrics, RequestOutcome, RunRecord};
+use crate::plan::{CasePlan, Platform};
+
+/// Requests named in one sentence at most.
+const MAX_NAMED: usize = 5;
+
+/// What a comparison needs to know about a case.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Where the case ran.
+    pub platform: &'a Platform,
+    /// METRICS.
+    pub metrics: &'a [String],
+    /// TOLERANCES by metric name.
+    pub tolerances: &'a [(String, f64)],
+    /// Command that accepts a pending golden of the case.
+    pub accept_command: &'a str,
+}
+
+/// One run: its record and the summary of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The record.
+    pub record: &'a RunRecord,
+    /// Its summary.
+    pub summary: &'a Metrics,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules of a plan.
+    pub fn of(plan: &'a CasePlan, accept_command: &'a str) -> Self {
+        Self {
+            platform: &plan.platform,
+            metrics: &plan.metrics,
+            tolerances: &plan.tolerances,
+            accept_command,
+        }
+    }
+
+    /// The case's tolerance for a metric.
+    pub(super) fn tolerance(&self, metric: Metric) -> Option<f64> {
+        self.tolerances.iter().find(|(name, _)| name == metric.name()).map(|(_, tolerance)| *tolerance)
+    }
+}
+
+/// Compares `run` with `golden` by `rules`.
+pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
+    let mut verdict = Verdict::default();
+    verdict.problems.extend(unfinished(run.record));
+    verdict.problems.extend(untrusted(rules, golden));
+    if rules.metrics.is_empty() {
+        verdict.problems.push(
+            "METRICS is empty: the case compares nothing with its golden; name at least one metric"
+                .to_owned(),
+        );
+    }
+    let metrics: Vec<Result<Metric, MetricVerdict>> =
+        rules.metrics.iter().map(|name| usable(name, rules, golden)).collect();
+    let any_per_request =
+        metrics.iter().any(|m| m.as_ref().is_ok_and(|m| m.row().scope == Scope::PerRequest));
+    if any_per_request || !golden.requests.is_empty() {
+        verdict.problems.extend(unmatched(run.record, golden));
+    }
+    for metric in metrics {
+        verdict.metrics.push(match metric {
+            Err(failed) => failed,
+            Ok(metric) => match metric.row().scope {
+                Scope::PerRequest => compare_requests(metric, rules, run.record, golden),
+                Scope::System => compare_system(metric, rules, run, golden),
+            },
+        });
+    }
+    verdict.notes.extend(changed_case(run.record, golden));
+    verdict.guarded()
+}
+
+/// The metric of that name, or why it cannot be compared.
+fn usable(name: &str, rules: &Rules<'_>, golden: &Golden) -> Result<Metric, MetricVerdict> {
+    let metric: Metric = name.parse().map_err(|why: String| MetricVerdict::failed(name, why))?;
+    if let Some(tolerance) = rules.tolerance(metric) {
+        if !metric.takes_tolerance() {
+            return Err(MetricVerdict::failed(
+                name,
+                format!("TOLERANCES gives it {tolerance}, but it is compared exactly and takes no tolerance"),
+            ));
+        }
+        if !(tolerance.is_finite() && tolerance >= 0.0) {
+            let what = format!("TOLERANCES gives it {tolerance}; expected a number from 0");
+            return Err(MetricVerdict::failed(name, what));
+        }
+    }
+    let held = golden.held_metrics();
+    if held.contains(&name) {
+        return Ok(metric);
+    }
+    let held = if held.is_empty() { "no metric at all".to_owned() } else { held.join(", ") };
+    Err(MetricVerdict::failed(
+        name,
+        format!("METRICS names it, but the golden does not have it; the golden has {held}"),
+    ))
+}
+
+/// Requests that did not end well fail the case whatever METRICS says.
+fn unfinished(record: &RunRecord) -> Vec<String> {
+    let mut problems = Vec::new();
+    if record.requests.is_empty() {
+        problems.push("the run had no requests".to_owned());
+    }
+    let mut silent = Vec::new();
+    let mut failed = Vec::new();
+    for request in &record.requests {
+        match &request.outcome {
+            RequestOutcome::Completed => {}
+            RequestOutcome::Unanswered => silent.push(request.id.to_string()),
+            RequestOutcome::Failed { reason } => failed.push(format!("{} ({reason})", request.id)),
+        }
+    }
+    let total = record.requests.len();
+    if !silent.is_empty() {
+        problems.push(format!(
+            "{} of {total} requests got no final reply before the deadline: {}",
+            silent.len(),
+            some_of(&silent)
+        ));
+    }
+    if !failed.is_empty() {
+        problems.push(format!("{} of {total} requests failed: {}", failed.len(), some_of(&failed)));
+    }
+    problems
+}
+
+/// A golden that was edited, or that another platform recorded, proves nothing.
+fn untrusted(rules: &Rules<'_>, golden: &Golden) -> Option<String> {
+    let platform = rules.platform;
+    let accept = rules.accept_command;
+    match (&golden.provenance, &golden.integrity) {
+        (Some(_), Integrity::Edited) => Some(format!(
+            "the golden was edited by hand: provenance.content_hash does not match its content; \
+             re-accept it with `{accept}`"
+        )),
+        (Some(provenance), Integrity::Intact | Integrity::Unsealed) => {
+            (provenance.platform != platform.to_string()).then(|| {
+                format!(
+                    "the golden was recorded on platform {}, and this run is on {platform}; record one here \
+                     with `{accept}`",
+                    provenance.platform
+                )
+            })
+        }
+        (None, _) => match platform {
+            Platform::Cpu | Platform::Vcuda => Some(format!(
+                "the golden has no provenance, so Goldlap did not write it, and nobody else records goldens \
+                 of platform {platform}; re-accept it with `{accept}`"
+            )),
+            Platform::Gpu(_) => None,
+        },
+    }
+}
+
+/// Request ids must be the same on both sides.
+fn unmatched(record: &RunRecord, golden: &Golden) -> Vec<String> {
+    let served: BTreeSet<u64> = record.requests.iter().map(|r| r.id).collect();
+    let known: BTreeSet<u64> = golden.requests.keys().copied().collect();
+    let missing: Vec<_> = known.difference(&served).map(u64::to_string).collect();
+    let extra: Vec<_> = served.difference(&known).map(u64::to_string).collect();
+    let mut problems = Vec::new();
+    if !missing.is_empty() {
+        let n = missing.len();
+        problems
+            .push(format!("{n} request(s) of the golden are missing from the run: {}", some_of(&missing)));
+    }
+    if !extra.is_empty() {
+        problems.push(format!(
+            "{} request(s) of the run are not in the golden: {}",
+            extra.len(),
+            some_of(&extra)
+        ));
+    }
+    problems
+}
+
+/// A note for whoever reads a failure: the golden answers another question than the case now asks.
+fn changed_case(record: &RunRecord, golden: &Golden) -> Option<String> {
+    let provenance = golden.provenance.as_ref()?;
+    let changed = provenance.case_hash != super::case_hash(&record.plan);
+    changed.then(|| {
+        format!(
+            "the case has changed since its golden was recorded ({}); differences may come from that",
+            provenance.date
+        )
+    })
+}
+
+/// The first few of a list, and how many more there are.
+fn some_of(items: &[String]) -> String {
+    let shown = items.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match items.len().saturating_sub(MAX_NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+#[path = "compare_tests.rs"]
+mod tests;
