@@ -22,7 +22,7 @@ pub(super) fn override_args(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn metrics(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<&str> = crate::plan::METRICS.iter().map(|metric| metric.name).collect();
+    let names: Vec<&str> = crate::golden::METRICS.iter().map(|metric| metric.name).collect();
     json_schema!({ "type": "array", "minItems": 1, "items": { "enum": names } })
 }
 

@@ -46,7 +46,9 @@ pub struct CasePlan {
     pub throughput_check_only: bool,
     /// Flags of the case that change nothing here, each with the reason.
     pub ignored_flags: Vec<IgnoredFlag>,
-    /// Every resolved setting with its source, in the order in which the planner asked for them.
+    /// Every resolved setting with its source, in the order in which the planner asked for them. Not part of the
+    /// plan's JSON, which says what is done, not who said so: see [`super::explain`].
+    #[serde(skip)]
     pub settings: Vec<Setting>,
 }
 

@@ -1,46 +1,12 @@
 //! Which metrics a case compares, and how far they may stray.
 
-use crate::config::{KeyPath, Scalar, suggestion};
-
 use super::case_plan::Origin;
 use super::resolution::Resolution;
+use crate::config::{KeyPath, Scalar, suggestion};
+use crate::golden::{METRICS, Metric, Needs};
 
-/// A metric that METRICS may name.
-#[derive(Clone, Copy, Debug)]
-pub struct MetricSpec {
-    /// Key in the golden file.
-    pub name: &'static str,
-    /// What is compared.
-    pub meaning: &'static str,
-    /// Why this version cannot compare it, if it cannot.
-    pub not_yet: Option<&'static str>,
-}
-
-const fn metric(name: &'static str, meaning: &'static str) -> MetricSpec {
-    MetricSpec { name, meaning, not_yet: None }
-}
-
-/// Every metric that METRICS may name.
-pub const METRICS: &[MetricSpec] = &[
-    metric("generated_tokens", "ids of each request's output, exactly"),
-    metric("generated_text", "text of each request's output"),
-    metric("logprobs", "logprobs of each request's prompt and output"),
-    metric("throughput", "tokens per second of each request; the median is compared"),
-    metric("efficiency", "share of the machine's possible speed that was reached"),
-    metric("output_throughput", "output tokens per second, all requests together"),
-    metric("goodput", "requests per second that met all objectives"),
-    metric("mem-max-allocated-bytes", "peak memory"),
-    MetricSpec {
-        name: "routing_indices",
-        meaning: "experts that the router chose",
-        not_yet: Some("mixture of experts is not implemented yet"),
-    },
-    MetricSpec {
-        name: "lifetime_prefill_token_count",
-        meaning: "prompt tokens computed over an engine's life",
-        not_yet: Some("the original's own comparison of it fails on every value"),
-    },
-];
+/// Metrics of the original that this version cannot compare.
+const NOT_YET: [(&str, &str); 1] = [("routing_indices", "mixture of experts is not implemented yet")];
 
 impl Resolution<'_> {
     /// METRICS of the case or of its platform.
@@ -74,21 +40,33 @@ impl Resolution<'_> {
         metrics
     }
 
+    /// Whether the metric is one that this case can measure.
     fn check_metric(&mut self, name: &str, at: KeyPath) -> bool {
-        match METRICS.iter().find(|metric| metric.name == name) {
-            Some(MetricSpec { not_yet: None, .. }) => true,
-            Some(MetricSpec { not_yet: Some(reason), .. }) => {
-                self.obstacle(format!("METRICS {name}: {reason}"));
-                false
-            }
-            None => {
-                let names = METRICS.iter().map(|metric| metric.name);
-                let help = suggestion(name, names.clone())
-                    .unwrap_or_else(|| format!("known metrics: {}", names.collect::<Vec<_>>().join(", ")));
-                self.error_at(at, format!("unknown metric \"{name}\""), Some(&help));
-                false
-            }
+        if let Some((_, reason)) = NOT_YET.iter().find(|(later, _)| *later == name) {
+            self.obstacle(format!("METRICS {name}: {reason}"));
+            return false;
         }
+        let Some(row) = METRICS.iter().find(|row| row.name == name) else {
+            let names = METRICS.iter().map(|row| row.name);
+            let help = suggestion(name, names.clone())
+                .unwrap_or_else(|| format!("known metrics: {}", names.collect::<Vec<_>>().join(", ")));
+            self.error_at(at, format!("unknown metric \"{name}\""), Some(&help));
+            return false;
+        };
+        let (logprobs, all) = match row.needs {
+            Needs::Nothing | Needs::MachineLimits => (false, false),
+            Needs::LogProbs => (true, false),
+            Needs::PromptLogProbs => (true, true),
+        };
+        if logprobs && !self.is_given("--return-log-probs") {
+            self.error_at(at, format!("{name} needs the flag --return-log-probs"), None);
+            return false;
+        }
+        if all && self.is_given("--skip-prompt-log-probs") {
+            self.error_at(at, format!("{name} cannot be had with --skip-prompt-log-probs"), None);
+            return false;
+        }
+        true
     }
 
     /// TOLERANCES of the case, replaced one by one by those of its platform.
@@ -127,15 +105,19 @@ impl Resolution<'_> {
         metrics: &[String],
         origin: Origin,
     ) -> Option<f64> {
-        // A platform with METRICS of its own need not compare what the case's own tolerances speak of.
-        if origin == Origin::Platform && !metrics.iter().any(|metric| metric == name) && !metrics.is_empty() {
-            let help = suggestion(name, metrics.iter().map(String::as_str));
-            self.error_at(path, "METRICS does not name this metric", help.as_deref());
+        let Ok(metric) = name.parse::<Metric>() else {
+            let help = suggestion(name, METRICS.iter().map(|row| row.name));
+            self.error_at(path, "unknown metric", help.as_deref());
+            return None;
+        };
+        if !metric.takes_tolerance() {
+            self.error_at(path, "is compared exactly: it has no tolerance", None);
             return None;
         }
-        if !METRICS.iter().any(|metric| metric.name == name) {
-            let help = suggestion(name, METRICS.iter().map(|metric| metric.name));
-            self.error_at(path, "unknown metric", help.as_deref());
+        // The case's own tolerances may speak of metrics that this platform's METRICS leave out.
+        if origin == Origin::Platform && !metrics.is_empty() && !metrics.iter().any(|metric| metric == name) {
+            let help = suggestion(name, metrics.iter().map(String::as_str));
+            self.error_at(path, "METRICS does not name this metric", help.as_deref());
             return None;
         }
         let text = value.map_or("", Scalar::as_str);

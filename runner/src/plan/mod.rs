@@ -5,6 +5,7 @@ mod architecture;
 mod arguments;
 mod case_plan;
 mod engine;
+pub mod explain;
 mod inputs;
 mod keys;
 mod metrics;
@@ -18,6 +19,5 @@ mod workload;
 
 pub use case_plan::*;
 pub use inputs::{Disposition, PlanInputs};
-pub use metrics::{METRICS, MetricSpec};
 pub use platform::Platform;
 pub use resolve::plan_case;

@@ -39,13 +39,8 @@ const ARCHITECTURE_FLAGS: [&str; 29] = [
 ];
 
 impl Resolution<'_> {
-    /// `--load`, not yet checked.
-    pub(super) fn checkpoint_path(&mut self) -> PathArgument {
-        self.path("--load")
-    }
-
     pub(super) fn model(&mut self, tokenizer: Option<&TokenizerPlan>) -> Option<ModelPlan> {
-        match self.checkpoint_path() {
+        match self.path("--load") {
             PathArgument::Absent => self.random_model(tokenizer),
             argument => {
                 for flag in ARCHITECTURE_FLAGS {

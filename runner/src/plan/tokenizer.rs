@@ -9,15 +9,26 @@ impl Resolution<'_> {
     pub(super) fn tokenizer(&mut self) -> Option<TokenizerPlan> {
         let kind = self.text("--tokenizer-type");
         let pattern = self.text("--tiktoken-pattern")?;
-        match kind.as_deref() {
-            None => self.default_tokenizer(),
-            Some("TikTokenizer") => {
-                Some(TokenizerPlan::TikToken { path: self.tokenizer_model("TikTokenizer")?, pattern })
+        let model = self.path("--tokenizer-model");
+        match (kind.as_deref(), model) {
+            (None, PathArgument::Absent) => self.default_tokenizer(),
+            (None, _) => {
+                let help = "add --tokenizer-type: TikTokenizer or HuggingFaceTokenizer";
+                self.error("--tokenizer-model", "needs --tokenizer-type", Some(help));
+                None
             }
-            Some("HuggingFaceTokenizer") => {
-                Some(TokenizerPlan::HuggingFace { path: self.tokenizer_model("HuggingFaceTokenizer")? })
+            (Some("TikTokenizer"), PathArgument::Absent) => {
+                self.note("--tokenizer-model", "built-in", Origin::Default, "vocabulary of the tokenizer");
+                Some(TokenizerPlan::BuiltIn)
             }
-            Some(other) => {
+            (Some("TikTokenizer"), model) => {
+                Some(TokenizerPlan::TikToken { path: self.existing("--tokenizer-model", model)?, pattern })
+            }
+            (Some("HuggingFaceTokenizer"), PathArgument::Absent) => self.checkpoint_tokenizer(),
+            (Some("HuggingFaceTokenizer"), model) => {
+                Some(TokenizerPlan::HuggingFace { path: self.existing("--tokenizer-model", model)? })
+            }
+            (Some(other), _) => {
                 self.obstacle(format!("--tokenizer-type {other}: this tokenizer is not implemented yet"));
                 None
             }
@@ -25,34 +36,32 @@ impl Resolution<'_> {
     }
 
     fn default_tokenizer(&mut self) -> Option<TokenizerPlan> {
-        if self.is_given("--tokenizer-model") {
-            let help = "add --tokenizer-type: TikTokenizer or HuggingFaceTokenizer";
-            self.error("--tokenizer-model", "needs --tokenizer-type", Some(help));
-            return None;
+        if self.is_given("--load") {
+            return self.checkpoint_tokenizer();
         }
-        let meaning = "kind of tokenizer";
-        match self.checkpoint_path() {
+        self.note("--tokenizer-type", "built-in", Origin::Default, "kind of tokenizer");
+        Some(TokenizerPlan::BuiltIn)
+    }
+
+    /// The tokenizer in the checkpoint's own folder.
+    fn checkpoint_tokenizer(&mut self) -> Option<TokenizerPlan> {
+        match self.path("--load") {
             PathArgument::Absent => {
-                self.note("--tokenizer-type", "built-in", Origin::Default, meaning);
-                Some(TokenizerPlan::BuiltIn)
+                let help = "give --tokenizer-model, or --load a folder that has a tokenizer.json";
+                self.error("--tokenizer-type", "HuggingFaceTokenizer needs --tokenizer-model", Some(help));
+                None
             }
             // The missing checkpoint is an obstacle already.
             PathArgument::Unset(_) => None,
             PathArgument::Given { path, .. } => {
-                self.note("--tokenizer-type", "the checkpoint's own", Origin::Default, meaning);
+                self.note(
+                    "--tokenizer-model",
+                    "the checkpoint's own",
+                    Origin::Default,
+                    "vocabulary of the tokenizer",
+                );
                 Some(TokenizerPlan::HuggingFace { path })
             }
-        }
-    }
-
-    fn tokenizer_model(&mut self, kind: &str) -> Option<PathBuf> {
-        match self.path("--tokenizer-model") {
-            PathArgument::Absent => {
-                let help = "omit --tokenizer-type for the checkpoint's own tokenizer, or the built-in one";
-                self.error("--tokenizer-type", format!("{kind} needs --tokenizer-model"), Some(help));
-                None
-            }
-            given => self.existing("--tokenizer-model", given),
         }
     }
 
