@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod fetch_model;
 mod tidy;
 
 #[derive(Parser)]
@@ -17,12 +18,14 @@ struct Arguments {
 /// One variant, one file.
 #[derive(Subcommand)]
 enum Command {
+    FetchModel(fetch_model::FetchModel),
     /// Check the house rules that no compiler checks.
     Tidy(tidy::Tidy),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::FetchModel(command) => command.run(),
         Command::Tidy(command) => command.run(),
     };
     match outcome {

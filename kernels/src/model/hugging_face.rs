@@ -26,6 +26,14 @@ const MAX_LISTED: usize = 8;
 /// Part of the fingerprint: to be raised when the same files give different bits.
 const SCHEME: &str = "goldlap hugging face 1";
 
+/// Reads one config.json: the family and the architecture it describes.
+///
+/// # Errors
+/// Malformed, or an architecture that the engine lacks; names the key and its value.
+pub fn read_config(path: &Path) -> Result<(ModelType, GptConfig), CheckpointError> {
+    config_json::read(path)
+}
+
 /// An opened folder, found complete: every tensor of the architecture is there, in the right shape and a
 /// dtype that can be read, and none is there that the architecture has no use for.
 #[derive(Debug)]
