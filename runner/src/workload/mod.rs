@@ -3,6 +3,7 @@
 pub mod arrival;
 mod build;
 mod json_fault;
+mod json_object;
 pub mod prompts;
 mod random;
 mod request;

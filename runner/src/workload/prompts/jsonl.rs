@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::file::{MAX_KEPT_BYTES, PromptFile, Selection};
 use super::{Origin, OutputLength, Prompt, PromptError};
 use crate::workload::json_fault::JsonFault;
+use crate::workload::json_object::Object;
 
 /// Longest line that is read.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -51,13 +52,14 @@ pub(super) fn read(
         if len > MAX_LINE_BYTES {
             return Err(too_large(format!("line {number}"), MAX_LINE_BYTES));
         }
-        let prompt =
-            parse_line(&line, number, selection.with_lengths).map_err(|fault| PromptError::Line {
+        let prompt = parse_line(without_end(&line), number, selection.with_lengths).map_err(|fault| {
+            PromptError::Line {
                 path: path.to_owned(),
                 line: number,
                 column: fault.column,
                 message: fault.message,
-            })?;
+            }
+        })?;
         kept_bytes += prompt.text.len();
         if kept_bytes > MAX_KEPT_BYTES {
             return Err(too_large("the text of its prompts".to_owned(), MAX_KEPT_BYTES));
@@ -65,6 +67,12 @@ pub(super) fn read(
         file.prompts.push(prompt);
     }
     Ok(file)
+}
+
+/// The line without its `\n` or `\r\n`, so that columns count its own characters.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 fn parse_line(line: &[u8], number: usize, with_length: bool) -> Result<Prompt, JsonFault> {
@@ -81,10 +89,10 @@ fn parse_line(line: &[u8], number: usize, with_length: bool) -> Result<Prompt, J
     };
     let origin = Origin::Line(number);
     if !with_length {
-        let RawLine { text } = serde_json::from_slice(line).map_err(fault)?;
+        let Object(RawLine { text }) = serde_json::from_slice(line).map_err(fault)?;
         return Ok(Prompt { origin, text, output: OutputLength::Unspecified });
     }
-    let RawLineWithLength { text, chatgpt_output_token_length: length } =
+    let Object(RawLineWithLength { text, chatgpt_output_token_length: length }) =
         serde_json::from_slice(line).map_err(fault)?;
     match usize::try_from(length) {
         Ok(length) if length > 0 => Ok(Prompt { origin, text, output: OutputLength::Tokens(length) }),

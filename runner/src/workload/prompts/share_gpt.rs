@@ -12,11 +12,12 @@ use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
 use super::file::{MAX_KEPT_BYTES, PromptFile, Selection};
 use super::{Origin, OutputLength, Prompt, PromptError};
 use crate::workload::json_fault::JsonFault;
+use crate::workload::json_object::Object;
 
 /// One conversation; other fields are ignored.
 #[derive(Deserialize)]
 struct RawConversation {
-    conversations: Vec<RawTurn>,
+    conversations: Vec<Object<RawTurn>>,
 }
 
 /// One turn.
@@ -64,11 +65,11 @@ struct Reading {
 impl Reading {
     /// Whether a conversation is used does not depend on the selection, so that the same file gives the
     /// same prompts with and without output lengths.
-    fn add(&mut self, conversation: RawConversation) {
+    fn add(&mut self, Object(conversation): Object<RawConversation>) {
         let origin = Origin::Conversation(self.conversations);
         self.conversations += 1;
         let is_from = |turn: &RawTurn, speaker| Speaker::of(&turn.from) == speaker;
-        let mut turns = conversation.conversations.into_iter();
+        let mut turns = conversation.conversations.into_iter().map(|Object(turn)| turn);
         let skipped = &mut self.file.skipped;
         let Some(human) = turns.find(|turn| is_from(turn, Speaker::Human)) else {
             skipped.no_human_turn += 1;

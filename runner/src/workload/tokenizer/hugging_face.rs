@@ -1,6 +1,7 @@
 //! Hugging Face's `tokenizer.json`, with the ids of its special tokens from the files beside it.
 
 use std::collections::HashSet;
+use std::panic;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -29,9 +30,11 @@ impl HuggingFace {
     /// The tokenizer in `content`, the bytes of the file at `path`, without the files beside it.
     pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Self, TokenizerError> {
         // Syntax first: the crate's own message for broken JSON does not always say where.
-        serde_json::from_slice::<serde::de::IgnoredAny>(content)
+        serde_json::from_slice::<Value>(content)
             .map_err(|error| TokenizerError::json(path, String::new(), &error))?;
-        let inner = tokenizers::Tokenizer::from_bytes(content)
+        // The crate unwraps while it reads some parts, such as a normaliser's precompiled table.
+        let inner = panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(content))
+            .unwrap_or_else(|_| Err("its reader panicked, the file is damaged".into()))
             .map_err(|error| TokenizerError::vocabulary(path, format!("no tokenizer.json: {error}")))?;
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id.saturating_add(1));
         if vocab_size == 0 {

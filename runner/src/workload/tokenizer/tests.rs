@@ -4,6 +4,7 @@ mod broken_files;
 mod hugging_face;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -51,12 +52,19 @@ fn small(pattern: &str) -> Tokenizer {
     Tokenizer::tik_token(Path::new("small.json"), &small_vocabulary(), pattern).unwrap()
 }
 
+/// The small vocabulary with either pattern, made once.
+fn small_shared() -> [Tokenizer; 2] {
+    static SHARED: OnceLock<[Tokenizer; 2]> = OnceLock::new();
+    SHARED.get_or_init(|| [small("v1"), small("v2")]).clone()
+}
+
 fn built_in() -> Tokenizer {
     Tokenizer::load(&TokenizerPlan::BuiltIn).unwrap()
 }
 
 fn all() -> [Tokenizer; 3] {
-    [built_in(), small("v1"), small("v2")]
+    let [v1, v2] = small_shared();
+    [built_in(), v1, v2]
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::TokenizerError;
 use super::pattern::Pattern;
 use super::tiktoken::{NUM_SPECIALS, VOCAB_SIZE, Vocabulary, megatron_specials};
+use crate::workload::json_object::Object;
 
 /// More entries than any published vocabulary has, several times over.
 const MAX_ENTRIES: usize = 2_000_000;
@@ -29,8 +30,8 @@ struct RawToken {
 #[derive(Deserialize)]
 struct RawTekken {
     config: RawConfig,
-    vocab: Vec<RawToken>,
-    special_tokens: Option<Vec<RawSpecial>>,
+    vocab: Vec<Object<RawToken>>,
+    special_tokens: Option<Vec<Object<RawSpecial>>>,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +54,7 @@ pub(super) fn parse(path: &Path, text: &[u8], pattern: Pattern) -> Result<Vocabu
         None => Err(fault("empty: expected a JSON list of tokens, or tekken.json's object".to_owned())),
         Some(b'{') => tekken(read_json(path, text)?).map_err(fault),
         Some(_) => {
-            let entries: Vec<RawToken> = read_json(path, text)?;
+            let entries: Vec<Object<RawToken>> = read_json(path, text)?;
             let tokens = tokens_by_rank(entries, VOCAB_SIZE - NUM_SPECIALS).map_err(fault)?;
             Ok(Vocabulary { tokens, specials: megatron_specials(), pattern })
         }
@@ -85,7 +86,7 @@ fn tekken(file: RawTekken) -> Result<Vocabulary, String> {
         ));
     }
     let specials = match file.special_tokens {
-        Some(named) => named_specials(named, num_specials)?,
+        Some(named) => named_specials(named.into_iter().map(|Object(named)| named).collect(), num_specials)?,
         None => megatron_specials().into_iter().take(num_specials).collect(),
     };
     if specials.len() != num_specials {
@@ -132,13 +133,13 @@ fn named_specials(mut named: Vec<RawSpecial>, num_specials: usize) -> Result<Vec
 }
 
 /// Token bytes in order of rank, the first `limit` of them.
-fn tokens_by_rank(entries: Vec<RawToken>, limit: usize) -> Result<Vec<Vec<u8>>, String> {
+fn tokens_by_rank(entries: Vec<Object<RawToken>>, limit: usize) -> Result<Vec<Vec<u8>>, String> {
     let len = entries.len();
     if len > MAX_ENTRIES {
         return Err(format!("{len} tokens, at most {MAX_ENTRIES} are read"));
     }
     let mut by_rank: Vec<Option<(usize, Vec<u8>)>> = vec![None; len];
-    for (index, entry) in entries.into_iter().enumerate() {
+    for (index, Object(entry)) in entries.into_iter().enumerate() {
         let bytes = decode_entry(index, &entry)?;
         let Some(slot) = usize::try_from(entry.rank).ok().and_then(|rank| by_rank.get_mut(rank)) else {
             let RawToken { rank, .. } = entry;
