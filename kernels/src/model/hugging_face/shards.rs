@@ -1,6 +1,6 @@
 //! The safetensors files of a folder: one, or several with an index that says which tensor lies where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use half::bf16;
@@ -82,42 +82,44 @@ impl Shards {
 
 fn open_indexed(folder: &Path, index: &Path) -> Result<Shards, CheckpointError> {
     let json = JsonObject::read(index, MAX_INDEX_BYTES)?;
-    let map = json
-        .object("weight_map")?
-        .ok_or_else(|| json.unfit("weight_map", "an object of tensors and files"))?;
-    let mut tensors_by_file: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (tensor, file) in map.iter() {
-        let plain = |name: &&str| !name.is_empty() && !name.contains(['/', '\\', '\0']) && *name != "..";
-        let file = file
-            .as_str()
-            .filter(plain)
-            .ok_or_else(|| map.unfit(tensor, "the name of a file in the same folder"))?;
-        tensors_by_file.entry(file).or_default().push(tensor);
-    }
-    let mut files = Vec::new();
-    for (name, tensors) in tensors_by_file {
-        let path = folder.join(name);
-        if !path.exists() {
-            let first = tensors[0];
-            return Err(map.unfit(first, "a file that exists in the same folder"));
-        }
-        let file = SafetensorsFile::open(&path)?;
-        if let Some(missing) = tensors.iter().find(|tensor| !file.tensors().contains_key(**tensor)) {
-            let path = path.display();
-            return Err(json.error(format!(
-                "weight_map.{missing}: expected {path} to hold this tensor, but it does not"
-            )));
-        }
-        if let Some(stray) = file.tensors().keys().find(|tensor| !tensors.contains(&tensor.as_str())) {
-            let path = path.display();
-            return Err(
-                json.error(format!("weight_map: {path} holds {stray:?}, which is not listed as lying there"))
-            );
-        }
-        files.push(file);
-    }
-    if files.is_empty() {
+    let expected = "an object of tensors and files";
+    let map = json.object("weight_map")?.ok_or_else(|| json.unfit("weight_map", expected))?;
+    let tensors_by_file = tensors_by_file(folder, &map)?;
+    if tensors_by_file.is_empty() {
         return Err(json.unfit("weight_map", "at least one tensor"));
     }
+    let open = |name: &&str| SafetensorsFile::open(&folder.join(name));
+    let files: Vec<SafetensorsFile> = tensors_by_file.keys().map(open).collect::<Result<_, _>>()?;
+    for (file, listed) in files.iter().zip(tensors_by_file.values()) {
+        if let Some(missing) = listed.iter().find(|tensor| !file.tensors().contains_key(**tensor)) {
+            return Err(map.unfit(missing, "the file that holds this tensor; this one does not"));
+        }
+    }
+    for (file, listed) in files.iter().zip(tensors_by_file.values()) {
+        if let Some(stray) = file.tensors().keys().find(|tensor| !listed.contains(tensor.as_str())) {
+            let path = file.path().display();
+            let text = format!("weight_map: {path} holds {stray:?}, which is not listed as lying there");
+            return Err(json.error(text));
+        }
+    }
     Shards::of(files)
+}
+
+/// What the index places in each file; all of the files exist.
+fn tensors_by_file<'a>(
+    folder: &Path,
+    map: &'a JsonObject,
+) -> Result<BTreeMap<&'a str, BTreeSet<&'a str>>, CheckpointError> {
+    let mut tensors_by_file: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (tensor, file) in map.iter() {
+        let plain = |name: &&str| !name.is_empty() && !name.contains(['/', '\\', '\0']) && *name != "..";
+        let expected = "the name of a file in the same folder";
+        let file = file.as_str().filter(plain).ok_or_else(|| map.unfit(tensor, expected))?;
+        let tensors = tensors_by_file.entry(file).or_default();
+        if tensors.is_empty() && !folder.join(file).is_file() {
+            return Err(map.unfit(tensor, "a file that exists in the same folder"));
+        }
+        tensors.insert(tensor);
+    }
+    Ok(tensors_by_file)
 }
