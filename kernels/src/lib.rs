@@ -2,9 +2,11 @@
 //!
 //! Rooms, in the order the data flows:
 //! - [`model`]: architecture, checkpoints, the forward pass; speaks to a backend through `ops` only.
-//! - `ops`: the operator contract, one file per operator, shared by all backends.
-//! - `cpu`: the native backend; a scalar reference and SIMD paths with the same bits.
+//! - [`ops`]: the operator contract, one file per operator, shared by all backends.
+//! - [`cpu`]: the native backend; a scalar reference and SIMD paths with the same bits.
 //! - [`cuda`]: what a machine offers in CUDA devices.
 
+pub mod cpu;
 pub mod cuda;
 pub mod model;
+pub mod ops;

@@ -1,0 +1,130 @@
+//! The paged KV cache in the layout that the dot kernel reads.
+//!
+//! `[layer][block][kv head]` holds the keys, then the values of one block and head. Keys: `[group of 16 keys][d/2][16 keys][2]`, so
+//! that a group is a tile of the scores; values: `[key pair][d][2]`, so that 16 channels are a tile of the output.
+//! `d` is the head's width rounded up to 16; the padding stays zero. The memory is an anonymous mapping without reserve: zero,
+//! and committed page by page as blocks are first used.
+
+use memmap2::{MmapMut, MmapOptions};
+
+use crate::ops::KvCacheInfo;
+use crate::ops::batch::KvPlace;
+use crate::ops::error::OpError;
+use crate::ops::kv_cache::{KEY_GROUP, KvGeometry};
+
+/// Keys and values of all layers.
+pub struct CpuKvCache {
+    memory: MmapMut,
+    geometry: KvGeometry,
+}
+
+impl KvCacheInfo for CpuKvCache {
+    fn geometry(&self) -> KvGeometry {
+        self.geometry
+    }
+}
+
+impl CpuKvCache {
+    /// An empty cache.
+    pub(crate) fn new(geometry: KvGeometry) -> Result<Self, OpError> {
+        geometry.check()?;
+        let bytes =
+            geometry.layers * geometry.num_blocks * geometry.kv_heads * chunk_words(&geometry) * 2 * 4;
+        let memory = MmapOptions::new().len(bytes).no_reserve_swap().map_anon();
+        let memory =
+            memory.map_err(|error| OpError::new("kv_cache", format!("cannot map {bytes} bytes: {error}")))?;
+        Ok(Self { memory, geometry })
+    }
+
+    /// Width of a head in the cache.
+    pub(crate) fn padded_dim(&self) -> usize {
+        self.geometry.head_dim.next_multiple_of(16)
+    }
+
+    fn chunk(&self, layer: usize, block: u32, head: usize) -> usize {
+        let index = (layer * self.geometry.num_blocks + block as usize) * self.geometry.kv_heads + head;
+        index * 2 * chunk_words(&self.geometry)
+    }
+
+    fn words(&self) -> &[u32] {
+        bytemuck::cast_slice(&self.memory)
+    }
+
+    /// Keys of one block and head, in words (pairs of channels).
+    pub(crate) fn keys(&self, layer: usize, block: u32, head: usize) -> &[u32] {
+        &self.words()[self.chunk(layer, block, head)..][..chunk_words(&self.geometry)]
+    }
+
+    /// Values of one block and head, in words (pairs of keys).
+    pub(crate) fn values(&self, layer: usize, block: u32, head: usize) -> &[u32] {
+        &self.words()[self.chunk(layer, block, head) + chunk_words(&self.geometry)..]
+            [..chunk_words(&self.geometry)]
+    }
+
+    /// A view for tasks that append different tokens.
+    pub(crate) fn writer(&mut self) -> KvWriter<'_> {
+        let halves: &mut [u16] = bytemuck::cast_slice_mut(&mut self.memory);
+        KvWriter {
+            halves: halves.as_mut_ptr(),
+            len: halves.len(),
+            geometry: self.geometry,
+            cache: std::marker::PhantomData,
+        }
+    }
+}
+
+/// Words of the keys (or of the values) of one block and head.
+fn chunk_words(geometry: &KvGeometry) -> usize {
+    geometry.block_size * geometry.head_dim.next_multiple_of(16) / 2
+}
+
+/// Writes keys and values of single tokens.
+pub(crate) struct KvWriter<'a> {
+    halves: *mut u16,
+    len: usize,
+    geometry: KvGeometry,
+    cache: std::marker::PhantomData<&'a mut CpuKvCache>,
+}
+
+// SAFETY: writes go to elements that belong to one token, under `append`'s promise.
+unsafe impl Send for KvWriter<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for KvWriter<'_> {}
+
+impl KvWriter<'_> {
+    /// Writes key and value of the token at `slot` of `block`, `head_dim` operands each.
+    ///
+    /// # Panics
+    /// The place does not lie in the cache.
+    ///
+    /// # Safety
+    /// No other thread writes the same (layer, block, slot, head) meanwhile, and none reads the cache.
+    pub(crate) unsafe fn append(
+        &self,
+        layer: usize,
+        place: KvPlace,
+        head: usize,
+        key: &[u16],
+        value: &[u16],
+    ) {
+        let (block, slot) = (place.block as usize, place.slot as usize);
+        let geometry = &self.geometry;
+        let padded = geometry.head_dim.next_multiple_of(16);
+        let half_chunk = 2 * chunk_words(geometry);
+        let index = (layer * geometry.num_blocks + block) * geometry.kv_heads + head;
+        let start = index * 2 * half_chunk;
+        assert!(start + 2 * half_chunk <= self.len && slot < geometry.block_size);
+        assert!(key.len() <= padded && value.len() <= padded);
+        let group = start + slot / KEY_GROUP * KEY_GROUP * padded;
+        for (channel, &element) in key.iter().enumerate() {
+            let at = group + channel / 2 * KEY_GROUP * 2 + slot % KEY_GROUP * 2 + channel % 2;
+            // SAFETY: inside the chunk, which lies in the cache (asserted); exclusive by the caller's promise.
+            unsafe { *self.halves.add(at) = element };
+        }
+        let pair = start + half_chunk + slot / 2 * padded * 2;
+        for (channel, &element) in value.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { *self.halves.add(pair + channel * 2 + slot % 2) = element };
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Matrix product on the CPU: tasks of four tiles, all rows each, so that weights are read from memory once.
+
+use super::CpuBackend;
+use super::buffer::Disjoint;
+use super::dot::{Dot, MAX_TILES, Segment, dot};
+use super::elementary::{gelu, gelu_tanh, silu, squared_relu};
+use super::matrix::CpuMatrix;
+use super::simd::{Kernel, LANES, Simd, load_part, store_operands_part, store_part};
+use crate::model::config::Activation;
+use crate::ops::matmul::{Epilogue, Matmul};
+use crate::ops::matrix::TILE;
+use crate::ops::{MatrixInfo, row_stride};
+
+/// Rows between dot products and epilogue: a multiple of every path's register block, small enough for L1.
+const ROW_BLOCK: usize = 12;
+
+/// Where results go, for tasks that share it.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Store(Disjoint<'a, f32>),
+    AddTo(Disjoint<'a, f32>),
+    Activate(Activation, Disjoint<'a, u16>),
+}
+
+/// Runs a checked matmul.
+pub(crate) fn matmul(backend: &CpuBackend, args: Matmul<'_, CpuBackend>) {
+    let target = match args.epilogue {
+        Epilogue::Store(output) => Target::Store(Disjoint::new(output)),
+        Epilogue::AddTo(output) => Target::AddTo(Disjoint::new(output)),
+        Epilogue::Activate(activation, output) => Target::Activate(activation, Disjoint::new(output)),
+    };
+    let product = Product {
+        rows: args.rows,
+        input: args.input,
+        weight: args.weight,
+        bias: args.bias.map(|bias| &**bias),
+        target,
+    };
+    let tasks = args.weight.layout().tiles().div_ceil(MAX_TILES);
+    backend.pool.run(tasks, |_, task| backend.path.run(TileGroup { product, task }));
+}
+
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    rows: usize,
+    input: &'a [u16],
+    weight: &'a CpuMatrix,
+    bias: Option<&'a [f32]>,
+    target: Target<'a>,
+}
+
+/// Task `task`: tiles `4 task .. 4 task + 4` of all rows.
+struct TileGroup<'a> {
+    product: Product<'a>,
+    task: usize,
+}
+
+/// Results of a row block before the epilogue.
+#[repr(align(64))]
+struct Block([f32; ROW_BLOCK * MAX_TILES * TILE]);
+
+const BLOCK_STRIDE: usize = MAX_TILES * TILE;
+
+impl Kernel for TileGroup<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { product, task } = self;
+        let first_tile = task * MAX_TILES;
+        let num_tiles = MAX_TILES.min(product.weight.layout().tiles() - first_tile);
+        let mut block = Block([0.0; ROW_BLOCK * BLOCK_STRIDE]);
+        for first_row in (0..product.rows).step_by(ROW_BLOCK) {
+            let num_rows = ROW_BLOCK.min(product.rows - first_row);
+            multiply_block(
+                s,
+                product.weight,
+                first_tile,
+                num_tiles,
+                product.input,
+                first_row,
+                num_rows,
+                &mut block.0,
+            );
+            for row in 0..num_rows {
+                let sums = &mut block.0[row * BLOCK_STRIDE..][..num_tiles * TILE];
+                if let Some(bias) = product.bias {
+                    add_bias(s, sums, &bias[first_tile * TILE..]);
+                }
+                finish_row(s, &product, first_row + row, first_tile, sums);
+            }
+        }
+    }
+}
+
+/// `block[row, tile, lane]` (row stride 64) = dot products of `num_rows` input rows with `num_tiles <= 4` tiles.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "two ranges, two operands, one result")]
+pub(crate) fn multiply_block<S: Simd>(
+    s: S,
+    weight: &CpuMatrix,
+    first_tile: usize,
+    num_tiles: usize,
+    input: &[u16],
+    first_row: usize,
+    num_rows: usize,
+    block: &mut [f32],
+) {
+    let layout = weight.layout();
+    let mut tiles = [std::ptr::null(); MAX_TILES];
+    for (index, tile) in tiles[..num_tiles].iter_mut().enumerate() {
+        *tile = weight.tile(first_tile + index).as_ptr();
+    }
+    let stride = row_stride(layout.inputs);
+    let rows = &input[first_row * stride..][..num_rows * stride];
+    assert!(block.len() >= num_rows * BLOCK_STRIDE && num_tiles <= MAX_TILES);
+    let d = Dot {
+        rows: rows.as_ptr().cast(),
+        row_stride: layout.pairs(),
+        num_rows,
+        segments: &[Segment { tiles, pairs: layout.pairs() }],
+        num_tiles,
+        pair_stride: TILE,
+        out: block.as_mut_ptr(),
+        out_stride: BLOCK_STRIDE,
+    };
+    // SAFETY: `rows` holds `num_rows * pairs` words and starts at an even half of a 64-byte aligned buffer; each
+    // tile holds `pairs * 16` words; `block` is large enough (asserted).
+    unsafe { dot(s, d) }
+}
+
+#[inline(always)]
+fn add_bias<S: Simd>(s: S, sums: &mut [f32], bias: &[f32]) {
+    for (sums, bias) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(bias.as_chunks::<LANES>().0) {
+        let sum = s.add(s.load(sums), s.load(bias));
+        s.store(sum, sums);
+    }
+}
+
+/// Epilogue of one row's tiles.
+#[inline(always)]
+fn finish_row<S: Simd>(s: S, product: &Product<'_>, row: usize, first_tile: usize, sums: &[f32]) {
+    let layout = product.weight.layout();
+    let tiles = sums.as_chunks::<LANES>().0;
+    match product.target {
+        Target::Store(output) => {
+            for (index, tile) in tiles.iter().enumerate() {
+                let (start, len) = span(first_tile + index, layout.outputs);
+                // SAFETY: this task alone owns these outputs.
+                let to = unsafe { output.part(row * layout.outputs + start, len) };
+                store_part(s, s.load(tile), to);
+            }
+        }
+        Target::AddTo(residual) => {
+            for (index, tile) in tiles.iter().enumerate() {
+                let (start, len) = span(first_tile + index, layout.outputs);
+                // SAFETY: this task alone owns these outputs.
+                let to = unsafe { residual.part(row * layout.outputs + start, len) };
+                store_part(s, s.add(load_part(s, to, 0.0), s.load(tile)), to);
+            }
+        }
+        Target::Activate(activation, output) => {
+            activate_row(s, activation, output, row, first_tile, layout.outputs, tiles);
+        }
+    }
+}
+
+#[inline(always)]
+fn activate_row<S: Simd>(
+    s: S,
+    activation: Activation,
+    output: Disjoint<'_, u16>,
+    row: usize,
+    first_tile: usize,
+    outputs: usize,
+    tiles: &[[f32; LANES]],
+) {
+    let store = |tile: usize, value: S::F| {
+        let (start, len) = span(tile, outputs);
+        // SAFETY: this task alone owns these outputs.
+        let to = unsafe { output.part(row * row_stride(outputs) + start, len) };
+        store_operands_part(s, value, to);
+    };
+    match activation {
+        Activation::SwiGlu => {
+            for (index, pair) in tiles.as_chunks::<2>().0.iter().enumerate() {
+                store(first_tile / 2 + index, s.mul(silu(s, s.load(&pair[0])), s.load(&pair[1])));
+            }
+        }
+        Activation::GeluTanh => {
+            tiles.iter().enumerate().for_each(|(i, tile)| store(first_tile + i, gelu_tanh(s, s.load(tile))));
+        }
+        Activation::Gelu => {
+            tiles.iter().enumerate().for_each(|(i, tile)| store(first_tile + i, gelu(s, s.load(tile))));
+        }
+        Activation::SquaredRelu => {
+            tiles
+                .iter()
+                .enumerate()
+                .for_each(|(i, tile)| store(first_tile + i, squared_relu(s, s.load(tile))));
+        }
+    }
+}
+
+/// Outputs of a tile: first, number (the last tile may be short).
+#[inline(always)]
+fn span(tile: usize, outputs: usize) -> (usize, usize) {
+    let start = tile * TILE;
+    (start, TILE.min(outputs - start))
+}

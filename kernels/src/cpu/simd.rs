@@ -1,0 +1,156 @@
+//! Sixteen lanes of f32 on every instruction set: kernels are written once against [`Simd`] and compiled per path.
+//!
+//! A path is a token that exists only where the machine has the instructions, so its methods are safe to call.
+//! Every method is one IEEE operation a lane (or an exact bit manipulation), hence all paths have the same bits.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use scalar::Scalar;
+
+/// Lanes of every vector.
+pub(crate) const LANES: usize = 16;
+
+/// A computation that is compiled for each instruction set.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+
+    /// The computation; implementations are `#[inline(always)]`, and so is everything they call per lane.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// The operations of one instruction set.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// 16 f32.
+    type F: Copy;
+    /// 16 pairs of bf16 weights, ready to be multiplied.
+    type W: Copy;
+    /// One pair of bf16, ready to be multiplied with every lane.
+    type A: Copy;
+
+    /// Rows that the dot kernel keeps in registers.
+    const DOT_ROWS: usize;
+    /// Tiles that the dot kernel keeps in registers.
+    const DOT_TILES: usize;
+
+    /// Runs `kernel` compiled for this instruction set.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::F;
+    /// Lanes in memory order.
+    fn load(self, from: &[f32; LANES]) -> Self::F;
+    /// Lanes in memory order.
+    fn store(self, v: Self::F, to: &mut [f32; LANES]);
+    /// `a + b`
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a - b`
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b`
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a / b`
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a * b + c`, rounded once
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }`
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { a } else { b }`
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `|a|`
+    fn abs(self, a: Self::F) -> Self::F;
+    /// `if a < b { yes } else { no }`
+    fn select_less(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F;
+    /// Bits of `y` plus the bits of `t` shifted left by 23: multiplies `y` by two to the integer in `t`'s low bits.
+    fn scale_by_exponent(self, y: Self::F, t: Self::F) -> Self::F;
+    /// Clamps to the operand window and rounds to bf16: [`crate::ops::operand::round_to_operand`].
+    fn store_operands(self, v: Self::F, to: &mut [u16; LANES]);
+
+    /// Loads 16 words.
+    ///
+    /// # Safety
+    /// `from` is readable for 64 bytes and aligned to 4.
+    unsafe fn load_weights(self, from: *const u32) -> Self::W;
+    /// The pair in a word (low half = even element), for all lanes.
+    fn splat_pair(self, pair: u32) -> Self::A;
+    /// `fma(even, even, fma(odd, odd, sum))` in each lane.
+    fn dot_pair(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F;
+    /// Hints that the line at `at` is read soon; any address is allowed.
+    fn prefetch(self, at: *const u32);
+
+    /// The lanes as an array.
+    #[inline(always)]
+    fn to_array(self, v: Self::F) -> [f32; LANES] {
+        let mut array = [0.0; LANES];
+        self.store(v, &mut array);
+        array
+    }
+}
+
+/// The contract's tree over 16 lanes.
+#[inline(always)]
+pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+    }
+    lanes[0]
+}
+
+/// The largest lane.
+#[inline(always)]
+pub(crate) fn max_lanes(mut lanes: [f32; LANES]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
+        }
+    }
+    lanes[0]
+}
+
+/// Up to 16 values, the missing ones replaced.
+#[inline(always)]
+pub(crate) fn load_part<S: Simd>(s: S, from: &[f32], missing: f32) -> S::F {
+    match from.first_chunk::<LANES>() {
+        Some(full) => s.load(full),
+        None => {
+            let mut lanes = [missing; LANES];
+            lanes[..from.len()].copy_from_slice(from);
+            s.load(&lanes)
+        }
+    }
+}
+
+/// The first `to.len()` lanes, at most 16.
+#[inline(always)]
+pub(crate) fn store_part<S: Simd>(s: S, v: S::F, to: &mut [f32]) {
+    match to.first_chunk_mut::<LANES>() {
+        Some(full) => s.store(v, full),
+        None => {
+            let len = to.len();
+            to.copy_from_slice(&s.to_array(v)[..len]);
+        }
+    }
+}
+
+/// The first `to.len()` lanes as operands, at most 16.
+#[inline(always)]
+pub(crate) fn store_operands_part<S: Simd>(s: S, v: S::F, to: &mut [u16]) {
+    match to.first_chunk_mut::<LANES>() {
+        Some(full) => s.store_operands(v, full),
+        None => {
+            let mut lanes = [0; LANES];
+            s.store_operands(v, &mut lanes);
+            let len = to.len();
+            to.copy_from_slice(&lanes[..len]);
+        }
+    }
+}

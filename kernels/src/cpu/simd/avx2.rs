@@ -1,0 +1,165 @@
+//! The AVX2 + FMA path: a vector of 16 lanes is two registers.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, LANES, Simd};
+use crate::ops::operand::{OPERAND_CEILING, OPERAND_FLOOR};
+
+/// Token of the AVX2 path; exists only where the instructions do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The token, if this machine has the instructions.
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn with_features<K: Kernel>(kernel: K, token: Avx2) -> K::Output {
+    kernel.run(token)
+}
+
+/// Applies a two-operand intrinsic to both halves.
+macro_rules! both {
+    ($intrinsic:ident, $($x:ident),+) => {
+        // SAFETY: the token proves that the machine has AVX2 and FMA.
+        unsafe { [$intrinsic($($x[0]),+), $intrinsic($($x[1]),+)] }
+    };
+}
+
+impl Simd for Avx2 {
+    type F = [__m256; 2];
+    /// Even elements of both halves, then odd ones.
+    type W = [[__m256; 2]; 2];
+    type A = [__m256; 2];
+
+    const DOT_ROWS: usize = 4;
+    const DOT_TILES: usize = 1;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves that the machine has AVX2 and FMA.
+        unsafe { with_features(kernel, self) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        // SAFETY: the token proves that the machine has AVX2.
+        unsafe { [_mm256_set1_ps(x); 2] }
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F {
+        // SAFETY: the token proves AVX2; 16 floats are readable.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(8))] }
+    }
+    #[inline(always)]
+    fn store(self, v: Self::F, to: &mut [f32; LANES]) {
+        // SAFETY: the token proves AVX2; 16 floats are writable.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), v[0]);
+            _mm256_storeu_ps(to.as_mut_ptr().add(8), v[1]);
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_add_ps, a, b)
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_sub_ps, a, b)
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_mul_ps, a, b)
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_div_ps, a, b)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        both!(_mm256_fmadd_ps, a, b, c)
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_max_ps, a, b)
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        both!(_mm256_min_ps, a, b)
+    }
+    #[inline(always)]
+    fn abs(self, a: Self::F) -> Self::F {
+        let sign = self.splat(-0.0);
+        both!(_mm256_andnot_ps, sign, a)
+    }
+    #[inline(always)]
+    fn select_less(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F {
+        // SAFETY: the token proves that the machine has AVX2.
+        let pick =
+            |i: usize| unsafe { _mm256_blendv_ps(no[i], yes[i], _mm256_cmp_ps::<_CMP_LT_OQ>(a[i], b[i])) };
+        [pick(0), pick(1)]
+    }
+    #[inline(always)]
+    fn scale_by_exponent(self, y: Self::F, t: Self::F) -> Self::F {
+        // SAFETY: the token proves that the machine has AVX2.
+        let scale = |i: usize| unsafe {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(t[i]));
+            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y[i]), exponent))
+        };
+        [scale(0), scale(1)]
+    }
+    #[inline(always)]
+    fn store_operands(self, v: Self::F, to: &mut [u16; LANES]) {
+        let ceiling = self.splat(OPERAND_CEILING);
+        let clamped = self.min(self.max(v, self.splat(-OPERAND_CEILING)), ceiling);
+        let windowed =
+            self.select_less(self.abs(clamped), self.splat(OPERAND_FLOOR), self.splat(0.0), clamped);
+        // SAFETY: the token proves AVX2; 16 halves are writable.
+        unsafe {
+            let round = |x: __m256| {
+                let bits = _mm256_castps_si256(x);
+                let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+                let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+                _mm256_srli_epi32::<16>(rounded)
+            };
+            let packed = _mm256_packus_epi32(round(windowed[0]), round(windowed[1]));
+            let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), ordered);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(self, from: *const u32) -> Self::W {
+        // SAFETY: the token proves AVX2; the caller promises 64 readable bytes.
+        unsafe {
+            let low = _mm256_loadu_si256(from.cast());
+            let high = _mm256_loadu_si256(from.add(8).cast());
+            let even = |x| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(x));
+            let odd = |x| _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(0xffff_0000_u32 as i32)));
+            [[even(low), even(high)], [odd(low), odd(high)]]
+        }
+    }
+    #[inline(always)]
+    fn splat_pair(self, pair: u32) -> Self::A {
+        // SAFETY: the token proves that the machine has AVX2.
+        unsafe {
+            [_mm256_set1_ps(f32::from_bits(pair << 16)), _mm256_set1_ps(f32::from_bits(pair & 0xffff_0000))]
+        }
+    }
+    #[inline(always)]
+    fn dot_pair(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F {
+        let ([even, odd], [w_even, w_odd]) = (a, w);
+        // SAFETY: the token proves that the machine has FMA.
+        let lane =
+            |i: usize| unsafe { _mm256_fmadd_ps(even, w_even[i], _mm256_fmadd_ps(odd, w_odd[i], sum[i])) };
+        [lane(0), lane(1)]
+    }
+    #[inline(always)]
+    fn prefetch(self, at: *const u32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}

@@ -1,0 +1,240 @@
+//! The GPT on a backend: validates a step, runs the forward pass, samples.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use super::config::{GptConfig, Normalization, PositionEmbedding};
+use super::cost::step_cost;
+use super::forward::{Architecture, Weights, forward};
+use super::packed::PackedModel;
+use super::step::{
+    KvCacheShape, LanguageModel, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
+};
+use super::weights::CheckpointError;
+use super::workspace::Workspace;
+use crate::cpu::{CpuBackend, Isa};
+use crate::ops::batch::{HeadRow, RaggedBatch};
+use crate::ops::error::OpError;
+use crate::ops::kv_cache::KvGeometry;
+use crate::ops::norm::NormKind;
+use crate::ops::rotary::RotaryFrequencies;
+use crate::ops::sampling::{SampleRow, Sampling, check_args};
+use crate::ops::{Backend, KvCacheInfo};
+
+/// A GPT with its weights, its KV cache and its scratch memory.
+pub struct Gpt<B: Backend> {
+    config: GptConfig,
+    architecture: Architecture,
+    backend: B,
+    weights: Weights<B>,
+    cache: B::KvCache,
+    workspace: Workspace<B>,
+    batch: RaggedBatch,
+    sample_rows: Vec<SampleRow>,
+    cost: StepCost,
+}
+
+/// The GPT on the native backend.
+pub type CpuModel = Gpt<CpuBackend>;
+
+impl CpuModel {
+    /// Maps a packed model and runs it with `num_threads` threads (the caller counts) on the instruction set that
+    /// `GOLDLAP_ISA` names, else on the best one.
+    ///
+    /// # Errors
+    /// The file is damaged, the cache does not fit, the instruction set is unknown or unavailable.
+    pub fn open(packed: &Path, kv_shape: KvCacheShape, num_threads: usize) -> Result<Self, CheckpointError> {
+        let fail = |error: &dyn std::fmt::Display| CheckpointError(error.to_string());
+        let isa = Isa::from_environment().map_err(|error| fail(&error))?;
+        let backend = CpuBackend::new(isa, num_threads).map_err(|error| fail(&error))?;
+        Self::new(backend, &PackedModel::open(packed)?, kv_shape)
+    }
+}
+
+impl<B: Backend> Gpt<B> {
+    /// Brings the weights to `backend` and makes an empty cache.
+    ///
+    /// # Errors
+    /// The backend refuses a tensor, or a cache of this shape.
+    pub fn new(
+        mut backend: B,
+        packed: &PackedModel,
+        kv_shape: KvCacheShape,
+    ) -> Result<Self, CheckpointError> {
+        let config = packed.config().clone();
+        let fail = |error: OpError| CheckpointError(error.to_string());
+        let weights = Weights::load(&mut backend, packed)?;
+        let geometry = KvGeometry {
+            layers: config.num_layers,
+            kv_heads: config.num_query_groups,
+            head_dim: config.kv_channels,
+            block_size: kv_shape.block_size,
+            num_blocks: kv_shape.num_blocks,
+        };
+        let cache = backend.kv_cache(geometry).map_err(fail)?;
+        let workspace = Workspace::new(&mut backend).map_err(fail)?;
+        Ok(Self {
+            architecture: Architecture::of(&config),
+            config,
+            backend,
+            weights,
+            cache,
+            workspace,
+            batch: RaggedBatch::default(),
+            sample_rows: Vec::new(),
+            cost: StepCost::default(),
+        })
+    }
+
+    /// Architecture.
+    pub fn config(&self) -> &GptConfig {
+        &self.config
+    }
+
+    /// Translates the step's sequences, and refuses what makes no sense.
+    fn build_batch(&mut self, batch: &[SequenceSlice<'_>]) -> Result<(), StepError> {
+        let block_size = self.cache.geometry().block_size;
+        self.batch.clear();
+        self.sample_rows.clear();
+        for (index, sequence) in batch.iter().enumerate() {
+            let in_sequence = |message: String| StepError(format!("sequence {index}: {message}"));
+            self.check_sequence(sequence).map_err(in_sequence)?;
+            let first_row = self.batch.rows();
+            let pushed = self.batch.push(sequence.tokens, sequence.start, sequence.block_table, block_size);
+            pushed.map_err(|error| in_sequence(error.message))?;
+            for (row, &target) in sequence.targets.iter().enumerate() {
+                self.batch.head.push(HeadRow {
+                    row: first_row + row,
+                    target: Some(target),
+                    logits_slot: None,
+                });
+            }
+            let Some(args) = sequence.sample else { continue };
+            if sequence.targets.len() < sequence.tokens.len() {
+                let row = first_row + sequence.tokens.len() - 1;
+                self.batch.head.push(HeadRow { row, target: None, logits_slot: None });
+            }
+            if args.top_k != 1 {
+                let slot = self.sample_rows.len();
+                if let Some(head) = self.batch.head.last_mut() {
+                    head.logits_slot = Some(slot);
+                }
+                self.sample_rows.push(SampleRow { slot, args });
+            }
+        }
+        self.batch
+            .check(self.config.vocab_size, &self.cache.geometry())
+            .map_err(|error| StepError(error.to_string()))
+    }
+
+    fn check_sequence(&self, sequence: &SequenceSlice<'_>) -> Result<(), String> {
+        let rows = sequence.tokens.len();
+        if rows == 0 {
+            return Err("no tokens; a slice needs at least one".to_owned());
+        }
+        if sequence.targets.len() > rows {
+            return Err(format!("{} targets for {rows} tokens", sequence.targets.len()));
+        }
+        let limit = self.config.max_position_embeddings;
+        let learned = self.config.position_embedding == PositionEmbedding::LearnedAbsolute;
+        if learned && sequence.start.saturating_add(rows) > limit {
+            let start = sequence.start;
+            return Err(format!(
+                "{rows} tokens from position {start}, but there are {limit} learned positions"
+            ));
+        }
+        match sequence.sample {
+            Some(args) if args.top_k != 1 => check_args(&args).map_err(|error| error.message),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), OpError> {
+        let slots = self.sample_rows.len();
+        self.workspace.reserve(&mut self.backend, &self.config, self.batch.rows(), slots)?;
+        let workspace = &mut self.workspace;
+        self.backend.load_batch(&self.batch, &mut workspace.batch)?;
+        forward(&mut self.backend, &self.architecture, &self.weights, &mut self.cache, workspace)?;
+        self.backend.sample(Sampling {
+            vocab_size: self.config.vocab_size,
+            logits: &workspace.logits,
+            rows: &self.sample_rows,
+            drawn: &mut workspace.drawn,
+        })
+    }
+
+    /// Sorts the head's results by sequence.
+    fn collect(&self, batch: &[SequenceSlice<'_>]) -> Vec<SequenceOutput> {
+        let statistics = &self.workspace.statistics;
+        let mut head = 0;
+        let mut drawn = self.workspace.drawn.iter();
+        batch
+            .iter()
+            .map(|sequence| {
+                let targets = &statistics[head..head + sequence.targets.len()];
+                head += targets.len();
+                let target_logprobs = targets.iter().map(|row| row.target_logit - row.log_sum_exp).collect();
+                let sampled = sequence.sample.map(|args| {
+                    head += usize::from(sequence.targets.len() < sequence.tokens.len());
+                    let row = statistics[head - 1];
+                    let greedy = (row.argmax, row.max_logit);
+                    let (token, logit) = if args.top_k == 1 {
+                        greedy
+                    } else {
+                        drawn.next().map_or(greedy, |drawn| (drawn.token, drawn.logit))
+                    };
+                    SampledToken { token, logprob: logit - row.log_sum_exp }
+                });
+                SequenceOutput { target_logprobs, sampled }
+            })
+            .collect()
+    }
+}
+
+impl Architecture {
+    fn of(config: &GptConfig) -> Self {
+        let rotary = match config.position_embedding {
+            PositionEmbedding::Rope { base, scaling, .. } => {
+                Some(RotaryFrequencies { dim: config.rotary_dim(), base, scaling })
+            }
+            PositionEmbedding::LearnedAbsolute => None,
+        };
+        Self {
+            norm: match config.normalization {
+                Normalization::RmsNorm => NormKind::Rms,
+                Normalization::LayerNorm | Normalization::LayerNorm1p => NormKind::Layer,
+            },
+            epsilon: config.norm_epsilon,
+            heads: config.num_attention_heads,
+            hidden: config.hidden_size,
+            activation: config.activation,
+            rotary,
+            attention_scale: (1.0 / (config.kv_channels as f64).sqrt()) as f32,
+        }
+    }
+}
+
+impl<B: Backend> LanguageModel for Gpt<B> {
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn kv_cache(&self) -> KvCacheShape {
+        let KvGeometry { block_size, num_blocks, .. } = self.cache.geometry();
+        KvCacheShape { block_size, num_blocks }
+    }
+
+    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
+        self.cost = StepCost::default();
+        self.build_batch(batch)?;
+        self.run().map_err(|error| StepError(error.to_string()))?;
+        self.cost = step_cost(&self.config, &self.batch);
+        Ok(self.collect(batch))
+    }
+
+    fn last_step_cost(&self) -> StepCost {
+        self.cost
+    }
+}

@@ -1,0 +1,106 @@
+//! Small architectures that together use every feature, with sizes that are multiples of nothing.
+
+use crate::model::config::{Activation, GptConfig, Normalization, PositionEmbedding, RopeScaling};
+
+const ROPE: PositionEmbedding = PositionEmbedding::Rope { base: 10_000.0, percent: 1.0, scaling: None };
+
+/// Llama: RMS norm, grouped queries, SwiGLU, tied.
+pub(super) fn llama() -> GptConfig {
+    GptConfig {
+        num_layers: 2,
+        hidden_size: 48,
+        num_attention_heads: 4,
+        num_query_groups: 2,
+        kv_channels: 16,
+        ffn_hidden_size: 72,
+        vocab_size: 331,
+        max_position_embeddings: 2048,
+        normalization: Normalization::RmsNorm,
+        norm_epsilon: 1e-5,
+        position_embedding: ROPE,
+        activation: Activation::SwiGlu,
+        qkv_bias: false,
+        attention_output_bias: false,
+        mlp_bias: false,
+        qk_norm: false,
+        tied_embeddings: true,
+    }
+}
+
+/// GPT-2: LayerNorm, learned positions, multi-head, tanh GELU, biases everywhere; odd widths.
+pub(super) fn gpt2() -> GptConfig {
+    GptConfig {
+        hidden_size: 45,
+        num_attention_heads: 3,
+        num_query_groups: 3,
+        kv_channels: 15,
+        ffn_hidden_size: 99,
+        vocab_size: 257,
+        normalization: Normalization::LayerNorm,
+        position_embedding: PositionEmbedding::LearnedAbsolute,
+        activation: Activation::GeluTanh,
+        qkv_bias: true,
+        attention_output_bias: true,
+        mlp_bias: true,
+        ..llama()
+    }
+}
+
+/// Qwen3 with Llama-3 scaling: head norm, head width unequal to hidden / heads, one key/value head, gated biases, untied.
+pub(super) fn qwen3() -> GptConfig {
+    GptConfig {
+        hidden_size: 64,
+        num_attention_heads: 5,
+        num_query_groups: 1,
+        kv_channels: 20,
+        ffn_hidden_size: 37,
+        position_embedding: PositionEmbedding::Rope {
+            base: 500_000.0,
+            percent: 1.0,
+            scaling: Some(RopeScaling {
+                factor: 8.0,
+                low_freq_factor: 1.0,
+                high_freq_factor: 4.0,
+                original_max_position_embeddings: 64,
+            }),
+        },
+        qkv_bias: true,
+        mlp_bias: true,
+        qk_norm: true,
+        tied_embeddings: false,
+        ..llama()
+    }
+}
+
+/// Nemotron: LayerNorm1p, half rotation, squared ReLU, heads of 64.
+pub(super) fn nemotron() -> GptConfig {
+    GptConfig {
+        hidden_size: 80,
+        num_attention_heads: 2,
+        num_query_groups: 1,
+        kv_channels: 64,
+        ffn_hidden_size: 160,
+        normalization: Normalization::LayerNorm1p,
+        position_embedding: PositionEmbedding::Rope { base: 1e4, percent: 0.5, scaling: None },
+        activation: Activation::SquaredRelu,
+        tied_embeddings: false,
+        ..llama()
+    }
+}
+
+/// LayerNorm with erf GELU and wide heads.
+pub(super) fn erf() -> GptConfig {
+    GptConfig {
+        num_layers: 1,
+        kv_channels: 128,
+        normalization: Normalization::LayerNorm,
+        activation: Activation::Gelu,
+        mlp_bias: true,
+        ..llama()
+    }
+}
+
+/// All of them.
+pub(super) fn all() -> [(&'static str, GptConfig); 5] {
+    [("llama", llama()), ("gpt2", gpt2()), ("qwen3", qwen3()), ("nemotron", nemotron()), ("erf", erf())]
+}
