@@ -7,7 +7,7 @@ use goldlap_kernels::model::hugging_face::{HuggingFaceModel, ModelType, init_mod
 use goldlap_kernels::model::random::RandomWeights;
 
 /// Larger than Megatron's 0.02, as narrow layers would otherwise do next to nothing.
-const INIT_STD: f64 = 0.15;
+const INIT_STD: f64 = 0.1;
 const VECTOR_NOISE_STD: f64 = 0.2;
 
 /// Names, expected families and architectures. Sizes are no multiples of vector widths, heads no power of two.
