@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod fetch_model;
 mod tidy;
+mod update_goldens;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's own chores")]
@@ -21,12 +22,15 @@ enum Command {
     FetchModel(fetch_model::FetchModel),
     /// Check the house rules that no compiler checks.
     Tidy(tidy::Tidy),
+    /// Review pending goldens: accept, reject, list or check them.
+    UpdateGoldens(update_goldens::UpdateGoldens),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::FetchModel(command) => command.run(),
         Command::Tidy(command) => command.run(),
+        Command::UpdateGoldens(command) => command.run(),
     };
     match outcome {
         Ok(code) => code,

@@ -21,6 +21,7 @@ mod store;
 pub(crate) mod test_plan;
 mod text_diff;
 mod update;
+mod update_command;
 mod verdict;
 
 pub use case_hash::case_hash;
@@ -35,4 +36,5 @@ pub use provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};
 pub use review::{Acceptance, Review, ReviewError, reject};
 pub use store::{GoldenId, Store};
 pub use update::{Judgement, Policy, accept_command, judge};
+pub use update_command::UpdateGoldens;
 pub use verdict::{Difference, MetricVerdict, Outcome, Verdict};

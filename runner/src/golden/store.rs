@@ -44,6 +44,11 @@ impl GoldenId {
 }
 
 impl Store {
+    /// Pending goldens lie in `output/pending`.
+    pub fn new(cases: PathBuf, goldens: PathBuf, output: &Path) -> Self {
+        Self { cases, goldens, pending: output.join("pending") }
+    }
+
     /// Pending goldens, sorted.
     pub fn pending(&self) -> io::Result<BTreeSet<GoldenId>> {
         goldens_below(&self.pending)
