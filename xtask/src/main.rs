@@ -23,14 +23,14 @@ enum Command {
     /// Check the house rules that no compiler checks.
     Tidy(tidy::Tidy),
     /// Review pending goldens: accept, reject, list or check them.
-    UpdateGoldens(update_goldens::UpdateGoldens),
+    UpdateGoldens(goldlap::golden::UpdateGoldens),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::FetchModel(command) => command.run(),
         Command::Tidy(command) => command.run(),
-        Command::UpdateGoldens(command) => command.run(),
+        Command::UpdateGoldens(command) => update_goldens::run(&command),
     };
     match outcome {
         Ok(code) => code,
