@@ -8,6 +8,7 @@ mod elementary64;
 mod embedding;
 mod isa;
 mod kv_cache;
+pub mod limits;
 mod lm_head;
 mod matmul;
 mod matrix;
