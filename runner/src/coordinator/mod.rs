@@ -21,4 +21,5 @@ pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotRea
 pub use lifecycle::Lifecycle;
 pub use rank_link::{LinkError, RankLink};
 pub use socket::SocketError;
+pub use state::{Detokenize, Settings};
 pub use stats::{CoordinatorStats, Counters, RankLoad};

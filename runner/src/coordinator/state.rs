@@ -45,6 +45,23 @@ pub struct Settings {
     pub end_of_document: Option<u32>,
 }
 
+impl Settings {
+    /// Settings with bounds that only a runaway client or fleet reaches. `heartbeat_limit_s` must be longer than
+    /// the longest step of a rank that sends heartbeats between steps.
+    pub fn new(world_size: u32, heartbeat_limit_s: f64, detokenize: Detokenize) -> Settings {
+        Settings {
+            world_size,
+            heartbeat_limit_s,
+            max_outstanding_per_rank: 256,
+            max_requests: 65_536,
+            max_dispatches: 3,
+            max_clients: 1024,
+            detokenize,
+            end_of_document: None,
+        }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -13,16 +13,10 @@ use super::wire::*;
 
 /// Settings of a small fleet.
 pub(super) fn settings(world_size: u32) -> Settings {
-    Settings {
-        world_size,
-        heartbeat_limit_s: 5.0,
-        max_outstanding_per_rank: 2,
-        max_requests: 100,
-        max_dispatches: 3,
-        max_clients: 4,
-        detokenize: Arc::new(|tokens| tokens.iter().map(|token| format!("<{token}>")).collect()),
-        end_of_document: Some(0),
-    }
+    let detokenize = Arc::new(|tokens: &[u32]| tokens.iter().map(|token| format!("<{token}>")).collect());
+    let end_of_document = Some(0);
+    let settings = Settings::new(world_size, 5.0, detokenize);
+    Settings { max_outstanding_per_rank: 2, max_requests: 100, max_clients: 4, end_of_document, ..settings }
 }
 
 pub(super) fn ready() -> RankReady {

@@ -1,6 +1,8 @@
 //! Coordinator, client and ranks over real sockets, with ranks that are threads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,9 +20,9 @@ pub(super) enum Fault {
     None,
     /// Ends without a word after this many steps, as a killed process does.
     Die(u64),
-    /// Stops answering after this many steps and ends when the test is over.
+    /// Stops answering after this many steps, until the test is over.
     Hang(u64),
-    /// Sends bytes that are no message after this many steps.
+    /// Sends bytes that are no message after this many steps, then nothing more until the test is over.
     Garbage(u64),
 }
 
@@ -42,11 +44,18 @@ struct FakeRank {
     jobs: Vec<Job>,
     record: RankRecord,
     paused: bool,
+    over: Arc<AtomicBool>,
 }
 
 impl FakeRank {
-    fn serve(mut self, fault: Fault, clock: Clock, end_s: f64) {
-        while clock.now_s() < end_s {
+    fn hang(&self) {
+        while !self.over.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn serve(mut self, fault: Fault) {
+        while !self.over.load(Ordering::Relaxed) {
             let wait =
                 if self.jobs.is_empty() || self.paused { Duration::from_millis(10) } else { Duration::ZERO };
             let mut command = self.link.recv_timeout(wait).expect("a command");
@@ -60,10 +69,12 @@ impl FakeRank {
             match fault {
                 Fault::Die(after) if self.record.num_steps >= after => return,
                 Fault::Hang(after) if self.record.num_steps >= after => {
-                    return std::thread::sleep(clock.until(end_s));
+                    return self.hang();
                 }
                 Fault::Garbage(after) if self.record.num_steps >= after => {
-                    return self.link.send_raw(vec![0xdd, 0xff, 0xff, 0xff, 0xff]);
+                    self.link.send_raw(vec![0xdd, 0xff, 0xff, 0xff, 0xff]);
+                    // Its connection stays: a closed one would be noticed too, perhaps sooner.
+                    return self.hang();
                 }
                 Fault::None | Fault::Die(_) | Fault::Hang(_) | Fault::Garbage(_) => {}
             }
@@ -123,17 +134,22 @@ pub(super) struct Fleet {
     pub(super) coordinator: CoordinatorHandle,
     pub(super) clock: Clock,
     ranks: Vec<JoinHandle<()>>,
+    over: Arc<AtomicBool>,
 }
 
 /// No test may take longer.
 pub(super) const DEADLINE_S: f64 = 20.0;
 
 impl Fleet {
-    /// One rank per fault; tests in which a rank hangs last `life_s`.
-    pub(super) fn start(faults: &[Fault], life_s: f64) -> Fleet {
+    /// One rank per fault.
+    pub(super) fn start(faults: &[Fault]) -> Fleet {
         let clock = Clock::start();
+        let over = Arc::new(AtomicBool::new(false));
+        let hangs = faults.iter().any(|fault| matches!(fault, Fault::Hang(_)));
         let settings = Settings {
-            heartbeat_limit_s: 0.5,
+            // On a busy machine a healthy thread may not run for a second; only where silence is the matter the
+            // test cannot wait for longer than that.
+            heartbeat_limit_s: if hangs { 2.0 } else { DEADLINE_S },
             max_outstanding_per_rank: 64,
             max_requests: 10_000,
             ..super::settings(faults.len() as u32)
@@ -142,17 +158,18 @@ impl Fleet {
         let coordinator = spawn(options).expect("a coordinator");
         let start = |(rank, &fault): (usize, &Fault)| {
             let endpoint = coordinator.endpoint().to_owned();
+            let over = over.clone();
             std::thread::spawn(move || {
                 let rank = rank as u32;
                 let mut link = RankLink::connect(&endpoint, rank).expect("a link");
                 link.register(super::ready()).expect("sent");
                 let record = RankRecord { rank, ..RankRecord::default() };
-                FakeRank { link, jobs: Vec::new(), record, paused: false }.serve(fault, clock, life_s);
+                FakeRank { link, jobs: Vec::new(), record, paused: false, over }.serve(fault);
             })
         };
         let ranks = faults.iter().enumerate().map(start).collect();
         coordinator.wait_ready(DEADLINE_S).expect("all ranks ready");
-        Fleet { coordinator, clock, ranks }
+        Fleet { coordinator, clock, ranks, over }
     }
 
     pub(super) fn client(&self) -> Client {
@@ -170,6 +187,7 @@ impl Fleet {
     }
 
     pub(super) fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
         self.coordinator.join().expect("a clean end");
         self.ranks.into_iter().for_each(|rank| rank.join().expect("a rank"));
         assert!(self.clock.now_s() < DEADLINE_S, "took {} s", self.clock.now_s());
@@ -216,7 +234,7 @@ pub(super) fn check_all(records: &[RequestRecord], requests: &[TimedRequest]) ->
 
 #[test]
 fn requests_are_streamed_from_all_ranks_and_everybody_ends_in_order() {
-    let fleet = Fleet::start(&[Fault::None; 3], DEADLINE_S);
+    let fleet = Fleet::start(&[Fault::None; 3]);
     let mut client = fleet.client();
     let requests = requests(30, 5);
     let mut last = crate::client::Progress::default();
@@ -237,7 +255,7 @@ fn requests_are_streamed_from_all_ranks_and_everybody_ends_in_order() {
 
 #[test]
 fn requests_are_sent_when_the_timetable_says() {
-    let fleet = Fleet::start(&[Fault::None], DEADLINE_S);
+    let fleet = Fleet::start(&[Fault::None]);
     let mut client = fleet.client();
     let mut requests = requests(4, 2);
     (0..4).for_each(|i| requests[i].arrival_s = i as f64 * 0.1);
@@ -254,7 +272,7 @@ fn requests_are_sent_when_the_timetable_says() {
 
 #[test]
 fn two_thousand_requests_over_eight_ranks() {
-    let fleet = Fleet::start(&[Fault::None; 8], DEADLINE_S);
+    let fleet = Fleet::start(&[Fault::None; 8]);
     let mut client = fleet.client();
     let requests = requests(2000, 8);
     let started_s = fleet.clock.now_s();
