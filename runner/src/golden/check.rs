@@ -123,7 +123,7 @@ mod tests {
             fs::create_dir_all(id.below(root).parent().unwrap()).unwrap();
             fs::write(id.below(root), text).unwrap();
         };
-        let record = super::super::compare::tests::record("cpu");
+        let record = crate::golden::test_run::record("cpu");
         let summary = crate::metrics::Metrics::of(&record, None);
         let run = super::super::compare::Run { record: &record, summary: &summary };
         let metrics = ["generated_tokens".to_owned()];

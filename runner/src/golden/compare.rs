@@ -207,4 +207,4 @@ fn some_of(items: &[String]) -> String {
 
 #[cfg(test)]
 #[path = "compare_tests.rs"]
-pub(super) mod tests;
+mod tests;

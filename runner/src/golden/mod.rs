@@ -19,6 +19,8 @@ mod review;
 mod store;
 #[cfg(test)]
 pub(crate) mod test_plan;
+#[cfg(test)]
+pub(crate) mod test_run;
 mod text_diff;
 mod update;
 mod update_command;
@@ -32,6 +34,7 @@ pub use compare::{Rules, Run, compare};
 pub use golden_file::{Golden, GoldenError, GoldenRequest, Integrity, SystemValue};
 pub use json::{Json, JsonError};
 pub use metric::*;
+pub(crate) use number::logprob_to_json;
 pub use provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};
 pub use review::{Acceptance, Review, ReviewError, reject};
 pub use store::{GoldenId, Store};

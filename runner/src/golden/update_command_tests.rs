@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use super::*;
-use crate::golden::compare::tests::{ALL, names, record};
+use crate::golden::test_run::{ALL, names, record};
 use crate::golden::{Golden, Policy, Run, judge};
 use crate::metrics::{Metrics, RunRecord};
 

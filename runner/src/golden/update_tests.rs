@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::golden::compare::tests::{ALL, names, record};
+use crate::golden::test_run::{ALL, names, record};
 use crate::golden::{Metric, ReviewError, SystemValue};
 use crate::metrics::{Metrics, RunRecord};
 use crate::plan::Platform;
