@@ -85,18 +85,18 @@ impl Driver {
 
 /// Messages to clients, as `(client, reply)`.
 pub(super) fn replies(commands: &[Command]) -> Vec<(String, ClientReply)> {
-    let reply = |command: &Command| match command {
-        Command::ToClient { client, reply } => Some((String::from_utf8_lossy(client).into(), reply.clone())),
-        _ => None,
+    let reply = |command: &Command| {
+        let Command::ToClient { client, reply } = command else { return None };
+        Some((String::from_utf8_lossy(client).into(), reply.clone()))
     };
     commands.iter().filter_map(reply).collect()
 }
 
 /// Messages to ranks, as `(rank, command)`.
 pub(super) fn to_ranks(commands: &[Command]) -> Vec<(u32, RankCommand)> {
-    let command = |command: &Command| match command {
-        Command::ToRank { rank, command } => Some((*rank, command.clone())),
-        _ => None,
+    let command = |command: &Command| {
+        let Command::ToRank { rank, command } = command else { return None };
+        Some((*rank, command.clone()))
     };
     commands.iter().filter_map(command).collect()
 }

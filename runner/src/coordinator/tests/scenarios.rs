@@ -95,9 +95,9 @@ fn a_silent_rank_is_lost_and_a_talking_one_is_not() {
     let abort = (0, RankCommand::Abort { request_id: 0 });
     assert!(to_ranks(&commands).contains(&abort), "it may still be at work");
     assert_eq!(dispatches(&commands), [(1, 0)]);
-    let told = commands.iter().find_map(|command| match command {
-        Command::RankLost { rank: 0, why } => Some(why.as_str()),
-        _ => None,
+    let told = commands.iter().find_map(|command| {
+        let Command::RankLost { rank: 0, why } = command else { return None };
+        Some(why.as_str())
     });
     assert_eq!(told, Some("nothing was heard of it for 5.5 s, the limit is 5 s"));
     driver.rank(0, RankMessage::Heartbeat(RankStats::default()));
