@@ -18,6 +18,8 @@ mod rotary;
 mod sampling;
 mod scratch;
 mod simd;
+#[cfg(test)]
+mod tests;
 
 pub use buffer::Aligned;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
