@@ -71,9 +71,10 @@ pub fn judge(plan: &CasePlan, runs: &[Run<'_>], policy: Policy, store: &Store) -
         return judgement;
     }
     if policy == Policy::Verify {
-        judgement
-            .next_steps
-            .push("to accept this run, run the case without verify-only, then accept it".to_owned());
+        judgement.next_steps.push(format!(
+            "nothing was written, since this run only verifies; to record a new golden: cargo test -- {}",
+            id.case
+        ));
         return judgement;
     }
     if let Err(why) = pend(plan, runs, store, &id, &command) {
