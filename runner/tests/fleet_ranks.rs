@@ -15,7 +15,9 @@ use goldlap::coordinator::{CoordinatorHandle, CoordinatorOptions, spawn};
 use goldlap::engine::{Backend, EngineRequest, OutputLength, Sampling, generate, rank_main};
 use goldlap::metrics::{Clock, Incident, RankRecord, RequestOutcome, RequestRecord};
 use goldlap::plan::{Arrival, EnginePlan, Platform, SamplingPlan, TerminationPlan};
-use goldlap::topology::{Fault, Fleet, ROLE_RANK, ROLE_VARIABLE, RankSpec};
+use goldlap::topology::{
+    Fault, Fleet, FleetEnd, ROLE_RANK, ROLE_VARIABLE, RankSpec, was_killed_from_outside,
+};
 use goldlap::workload::TimedRequest;
 use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, PositionEmbedding};
 use goldlap_kernels::model::packed::pack;
@@ -166,21 +168,12 @@ struct Outcome {
     records: Vec<RequestRecord>,
     ranks: Vec<RankRecord>,
     incidents: Vec<Incident>,
-    complaints: Vec<String>,
+    end: FleetEnd,
     pids: Vec<u32>,
 }
 
 fn coordinator(world_size: u32, clock: Clock) -> Result<Arc<CoordinatorHandle>, Failed> {
-    let settings = Settings {
-        world_size,
-        heartbeat_limit_s: 2.0,
-        max_outstanding_per_rank: 64,
-        max_requests: 1000,
-        max_dispatches: 3,
-        max_clients: 4,
-        detokenize: Arc::new(|tokens| format!("{tokens:?}")),
-        end_of_document: None,
-    };
+    let settings = Settings::new(world_size, 2.0, Arc::new(|tokens| format!("{tokens:?}")));
     Ok(Arc::new(spawn(CoordinatorOptions { settings, wire: WireLimits::default(), clock })?))
 }
 
@@ -200,8 +193,9 @@ fn run_fleet(stage: &Stage, fault: Option<Fault>) -> Result<Outcome, Failed> {
     client.stop()?;
     fleet.expect_end();
     let ranks = coordinator.wait_reports(clock.now_s() + 10.0).into_values().collect();
-    let (pids, incidents) = (fleet.pids().to_vec(), coordinator.incidents());
-    Ok(Outcome { records, ranks, incidents, complaints: fleet.end(), pids })
+    let (pids, incidents) = (fleet.pids(), coordinator.incidents());
+    let lost: Vec<u32> = coordinator.lost_ranks().into_keys().collect();
+    Ok(Outcome { records, ranks, incidents, end: fleet.end(&lost), pids })
 }
 
 fn assert_served(outcome: &Outcome, expected: &[Answer]) {
@@ -229,7 +223,8 @@ fn three_ranks_are_one_engine() -> Result<(), Failed> {
     let stage = Stage::set()?;
     let outcome = run_fleet(&stage, None)?;
     assert_served(&outcome, &alone(&stage)?);
-    assert_eq!((outcome.incidents.len(), outcome.complaints.as_slice()), (0, &[][..]));
+    assert!(outcome.incidents.is_empty(), "{:?}", outcome.incidents);
+    assert!(outcome.end.premature.is_empty() && outcome.end.unresponsive.is_empty(), "{:?}", outcome.end);
     let pids: BTreeSet<u32> = outcome.ranks.iter().map(|rank| rank.pid).collect();
     assert_eq!(pids, outcome.pids.iter().copied().collect(), "each rank reports, as a process of its own");
     assert!(outcome.ranks.iter().all(|rank| rank.num_requests_finished > 0), "every rank served requests");
@@ -253,6 +248,7 @@ fn a_rank_that_dies_loses_nothing() -> Result<(), Failed> {
         outcome.incidents
     );
     assert_eq!(outcome.ranks.iter().map(|rank| rank.rank).collect::<Vec<_>>(), [0, 2]);
+    assert!(matches!(outcome.end.premature[..], [(1, status)] if was_killed_from_outside(status)));
     Ok(())
 }
 
@@ -265,7 +261,7 @@ fn a_rank_that_hangs_loses_nothing() -> Result<(), Failed> {
         "{:?}",
         outcome.incidents
     );
-    assert!(outcome.complaints.iter().any(|complaint| complaint.contains("rank 1 did not stop")));
+    assert_eq!(outcome.end.unresponsive, [1]);
     Ok(())
 }
 

@@ -56,6 +56,7 @@ impl<'a> Rules<'a> {
 pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.problems.extend(unfinished(run.record));
+    verdict.problems.extend(run.record.rank_faults.iter().cloned());
     verdict.problems.extend(untrusted(rules, golden));
     if rules.metrics.is_empty() {
         verdict.problems.push(

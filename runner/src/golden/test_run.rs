@@ -52,6 +52,7 @@ pub(crate) fn record(platform: &str) -> RunRecord {
             ..RankRecord::default()
         }],
         incidents: Vec::new(),
+        rank_faults: Vec::new(),
     }
 }
 

@@ -47,6 +47,8 @@ pub struct CaseResult {
     pub name: String,
     /// How it ended.
     pub outcome: CaseOutcome,
+    /// What was measured, in one line; empty where it was not run.
+    pub summary: String,
     /// Launch to verdict, seconds; 0 where it was not run.
     pub duration_s: f64,
     /// Assertions that were evaluated.
@@ -84,6 +86,31 @@ pub enum CaseOutcome {
     },
 }
 
+impl CaseResult {
+    /// A case that could not run.
+    pub fn failed(name: &str, why: String) -> Self {
+        Self::not_run(name, CaseOutcome::Failed { why })
+    }
+
+    /// A case that is not to run here.
+    pub fn skipped(name: &str, reason: String) -> Self {
+        Self::not_run(name, CaseOutcome::Skipped { reason })
+    }
+
+    fn not_run(name: &str, outcome: CaseOutcome) -> Self {
+        Self {
+            name: name.to_owned(),
+            outcome,
+            summary: String::new(),
+            duration_s: 0.0,
+            assertions: 0,
+            judgement: None,
+            summaries: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+}
+
 impl Results {
     /// Results of `cases`.
     pub fn new(started_at: String, platform: String, cases: Vec<CaseResult>) -> Self {
@@ -113,15 +140,7 @@ mod tests {
 
     #[test]
     fn outcomes_are_counted_and_tagged() {
-        let case = |name: &str, outcome| CaseResult {
-            name: name.to_owned(),
-            outcome,
-            duration_s: 1.5,
-            assertions: 7,
-            judgement: None,
-            summaries: Vec::new(),
-            records: Vec::new(),
-        };
+        let case = |name: &str, outcome| CaseResult { assertions: 7, ..CaseResult::not_run(name, outcome) };
         let skipped = CaseOutcome::Skipped { reason: "tensor parallel".to_owned() };
         let known = CaseOutcome::KnownFailure { reason: "slow".to_owned(), issue: "#1".to_owned() };
         let cases = vec![case("a", CaseOutcome::Passed), case("b", skipped), case("c", known)];
