@@ -253,7 +253,7 @@ impl CoordinatorHandle {
         self.shared.facts().incidents.clone()
     }
 
-    /// Numbers as of a moment ago.
+    /// Numbers as of the last batch of messages: an answer may reach its client just before it counts here.
     pub fn stats(&self) -> CoordinatorStats {
         self.shared.facts().stats.clone()
     }

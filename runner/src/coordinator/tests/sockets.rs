@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::coordinator::state::Settings;
 use crate::coordinator::wire::*;
-use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, RankLink, spawn};
+use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, CoordinatorStats, RankLink, spawn};
 use crate::metrics::{Clock, RankRecord, RequestOutcome, RequestRecord};
 use crate::plan::{Arrival, SamplingPlan, TerminationPlan};
 use crate::workload::TimedRequest;
@@ -176,6 +176,18 @@ impl Fleet {
         Client::connect(self.coordinator.endpoint(), self.clock, Duration::from_secs(5)).expect("a client")
     }
 
+    /// The coordinator's numbers once `reached` says so, or at the deadline: they are published after each batch
+    /// of messages, so that an answer may be here before it is counted.
+    pub(super) fn stats_when(&self, reached: impl Fn(&CoordinatorStats) -> bool) -> CoordinatorStats {
+        loop {
+            let stats = self.coordinator.stats();
+            if reached(&stats) || self.clock.now_s() > DEADLINE_S {
+                return stats;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Orderly end; the records of the ranks.
     pub(super) fn stop(self, mut client: Client) -> BTreeMap<u32, RankRecord> {
         client.pause().expect("sent");
@@ -279,7 +291,7 @@ fn two_thousand_requests_over_eight_ranks() {
     let records = client.run(&requests, Arrival::AllAtOnce, DEADLINE_S, &mut |_| {});
     let took_s = fleet.clock.now_s() - started_s;
     assert_eq!(check_all(&records, &requests), 0);
-    let stats = fleet.coordinator.stats();
+    let stats = fleet.stats_when(|stats| stats.num_unfinished == 0);
     assert_eq!((stats.num_unfinished, stats.num_queued), (0, 0), "nothing is kept of what is answered");
     assert!(took_s < 10.0, "took {took_s} s");
     assert_eq!(fleet.stop(client).len(), 8);
