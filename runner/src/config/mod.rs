@@ -23,3 +23,6 @@ pub use raw_case::{RawCase, RawKnownFailure, RawOverride, RawPerformanceCase};
 pub use scalar::Scalar;
 pub use variables::{Environment, SubstitutionError, VARIABLES};
 pub use words::Words;
+
+#[cfg(test)]
+mod tests;

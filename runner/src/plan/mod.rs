@@ -23,4 +23,4 @@ pub use platform::Platform;
 pub use resolve::plan_case;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,9 +1,7 @@
 //! Tests of planning as a whole, from a file's text to what becomes of the case.
 
-mod broken_files;
 mod flag_table;
-mod many_cases;
-mod megatron_files;
+pub(crate) mod megatron_files;
 mod resolved_plans;
 
 use std::path::Path;
@@ -12,7 +10,7 @@ use super::{CasePlan, Disposition, PlanInputs, plan_case};
 use crate::config::{CaseFile, Environment};
 
 /// Variables as they are without any in the process environment.
-fn bare_environment() -> Environment {
+pub(crate) fn bare_environment() -> Environment {
     Environment::new(Path::new("/cases"), Path::new("/cache"), |_| None)
 }
 
@@ -34,7 +32,7 @@ fn plan_in(folder: &str, text: &str, platform: &str, existing: &[&str]) -> Dispo
 }
 
 /// Plans a text on the CPU where no path exists.
-fn plan(text: &str) -> Disposition {
+pub(crate) fn plan(text: &str) -> Disposition {
     plan_in("case", text, "cpu", &[])
 }
 

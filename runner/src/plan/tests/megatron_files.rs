@@ -57,7 +57,7 @@ fn case(flags: &str) -> String {
 }
 
 /// The original's throughput test, which also gives a flag that is gone.
-pub(super) fn throughput_case() -> String {
+pub(crate) fn throughput_case() -> String {
     case(
         "  --tensor-model-parallel-size: 1
   --pipeline-model-parallel-size: 1

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::{Disposition, plan};
 use crate::config::{CaseFile, ConfigError, RawFile};
+use crate::plan::Disposition;
+use crate::plan::tests::plan;
 
 fn corpus() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/model_config");
