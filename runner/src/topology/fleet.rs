@@ -2,15 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
 
 use super::guard::{ProcessGuard, describe_exit};
 use super::rank_spec::RankSpec;
@@ -48,11 +46,6 @@ pub struct FleetEnd {
     pub unresponsive: Vec<u32>,
     /// Processes that could not be reaped, and why.
     pub complaints: Vec<String>,
-}
-
-/// Whether somebody from outside ended the process: nothing that a rank does to itself looks like this.
-pub fn was_killed_from_outside(status: ExitStatus) -> bool {
-    matches!(status.signal(), Some(SIGKILL | SIGTERM | SIGINT | SIGHUP))
 }
 
 /// The rank processes of one run.

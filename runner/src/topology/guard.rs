@@ -1,11 +1,13 @@
 //! The only file that kills: owns one rank process and sees it end.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
 
 use super::interrupt;
 use crate::metrics::Clock;
@@ -113,9 +115,13 @@ pub(super) fn kill_groups(groups: &[Pid], patience: Duration) {
     }
 }
 
+/// Whether somebody from outside ended the process: nothing that a rank does to itself looks like this.
+pub fn was_killed_from_outside(status: ExitStatus) -> bool {
+    matches!(status.signal(), Some(SIGKILL | SIGTERM | SIGINT | SIGHUP))
+}
+
 /// `exited with status 3`, `was killed by signal 9 (SIGKILL)`.
 pub fn describe_exit(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with status {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}{}", signal_name(signal)),

@@ -82,11 +82,7 @@ fn tekken(file: RawTekken) -> Result<Vocabulary, String> {
     })?;
     let num_specials = default_num_special_tokens.unwrap_or(NUM_SPECIALS);
     let vocab_size = default_vocab_size.unwrap_or(VOCAB_SIZE);
-    if num_specials < 3
-        || num_specials > MAX_SPECIALS
-        || num_specials >= vocab_size
-        || vocab_size > MAX_ENTRIES
-    {
+    if !(3..=MAX_SPECIALS).contains(&num_specials) || num_specials >= vocab_size || vocab_size > MAX_ENTRIES {
         return Err(format!(
             "config.default_num_special_tokens {num_specials} and config.default_vocab_size {vocab_size}: \
              expected 3 <= special tokens <= {MAX_SPECIALS}, special tokens < vocabulary size <= {MAX_ENTRIES}"
