@@ -45,7 +45,9 @@ pub fn discover(root: &Path) -> Result<Vec<FoundCase>, DiscoveryError> {
             Err(error) => folders.unreadable(&error),
         }
     }
-    Ok(folders.finish())
+    let found = folders.finish();
+    // A suite without a case would pass without testing anything.
+    if found.is_empty() { Err(failed(format!("holds no folder with a {CASE_FILE_NAME}"))) } else { Ok(found) }
 }
 
 struct Folder {
@@ -202,6 +204,17 @@ mod tests {
     fn a_missing_root_is_an_error() {
         let error = discover(Path::new("/nonexistent/cases")).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/cases"), "{error}");
+    }
+
+    #[test]
+    fn a_root_without_cases_is_an_error() {
+        let root = tree(&["data.json"]);
+        assert!(
+            discover(root.path())
+                .unwrap_err()
+                .to_string()
+                .contains("holds no folder with a model_config.yaml")
+        );
     }
 
     #[test]
