@@ -312,7 +312,7 @@ fn softmax_tile<S: Simd>(
     let halves: &mut [u16] = bytemuck::cast_slice_mut(probabilities);
     for ((scaled, halves), sum) in scaled.iter().zip(halves.as_chunks_mut::<LANES>().0).zip(&mut sums) {
         s.store_operands(exp(s, s.sub(*scaled, s.splat(max))), halves);
-        *sum = s.load(&halves.map(|half| f32::from_bits(u32::from(half) << 16)));
+        *sum = s.load_operands(halves);
     }
     let sum = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
     let tile_sum = sum_lanes(s.to_array(sum));
@@ -344,8 +344,8 @@ fn combine<S: Simd>(s: S, total: &mut SoftmaxState, split: &SoftmaxState, dim: u
         }
         let (old, new) = (total.max[vector], split.max[vector]);
         let max = if new > old { new } else { old };
-        let factor = |x: f32| s.to_array(exp(s, s.splat(x - max)))[0];
-        let (keep, add) = (factor(old), factor(new));
+        let keep = s.to_array(exp(s, s.splat(old - max)))[0];
+        let add = s.to_array(exp(s, s.splat(new - max)))[0];
         total.max[vector] = max;
         total.sum[vector] = total.sum[vector].mul_add(keep, split.sum[vector] * add);
         let output = total.output[vector * dim..][..dim].as_chunks_mut::<LANES>().0;

@@ -116,7 +116,11 @@ unsafe fn registers<S: Simd, const T: usize, const R: usize>(s: S, d: Dot<'_>, f
         let mut tiles: [*const u32; T] = std::array::from_fn(|t| segment.tiles[first + t]);
         for pair in 0..segment.pairs {
             // SAFETY: the caller vouches for `pairs` pairs in every row and tile.
-            let weights: [S::W; T] = std::array::from_fn(|t| unsafe { s.load_weights(tiles[t]) });
+            let mut weights = [unsafe { s.load_weights(tiles[0]) }; T];
+            for t in 1..T {
+                // SAFETY: as above.
+                weights[t] = unsafe { s.load_weights(tiles[t]) };
+            }
             if R <= 2 {
                 // Few rows means that memory is the limit: ask for lines ahead of the hardware's own prefetcher,
                 // which stops at page boundaries.

@@ -92,7 +92,11 @@ impl Kernel for ReadAll<'_> {
                 *sum = s.add(*sum, s.load(line));
             }
         }
-        sums.into_iter().map(|sum| sum_lanes(s.to_array(sum))).sum()
+        let mut total = sums[0];
+        for sum in &sums[1..] {
+            total = s.add(total, *sum);
+        }
+        sum_lanes(s.to_array(total))
     }
 }
 

@@ -165,6 +165,7 @@ fn finish_row<S: Simd>(s: S, product: &Product<'_>, row: usize, first_tile: usiz
     }
 }
 
+/// Activates a row's tiles (pairs of tiles, if gated) and stores them as operands.
 #[inline(always)]
 fn activate_row<S: Simd>(
     s: S,
@@ -175,30 +176,19 @@ fn activate_row<S: Simd>(
     outputs: usize,
     tiles: &[[f32; LANES]],
 ) {
-    let store = |tile: usize, value: S::F| {
-        let (start, len) = span(tile, outputs);
+    let per_output = if activation.is_gated() { 2 } else { 1 };
+    for (index, tiles) in tiles.chunks_exact(per_output).enumerate() {
+        let x = s.load(&tiles[0]);
+        let value = match activation {
+            Activation::SwiGlu => s.mul(silu(s, x), s.load(&tiles[per_output - 1])),
+            Activation::GeluTanh => gelu_tanh(s, x),
+            Activation::Gelu => gelu(s, x),
+            Activation::SquaredRelu => squared_relu(s, x),
+        };
+        let (start, len) = span(first_tile / per_output + index, outputs);
         // SAFETY: this task alone owns these outputs.
         let to = unsafe { output.part(row * row_stride(outputs) + start, len) };
         store_operands_part(s, value, to);
-    };
-    match activation {
-        Activation::SwiGlu => {
-            for (index, pair) in tiles.as_chunks::<2>().0.iter().enumerate() {
-                store(first_tile / 2 + index, s.mul(silu(s, s.load(&pair[0])), s.load(&pair[1])));
-            }
-        }
-        Activation::GeluTanh => {
-            tiles.iter().enumerate().for_each(|(i, tile)| store(first_tile + i, gelu_tanh(s, s.load(tile))));
-        }
-        Activation::Gelu => {
-            tiles.iter().enumerate().for_each(|(i, tile)| store(first_tile + i, gelu(s, s.load(tile))));
-        }
-        Activation::SquaredRelu => {
-            tiles
-                .iter()
-                .enumerate()
-                .for_each(|(i, tile)| store(first_tile + i, squared_relu(s, s.load(tile))));
-        }
     }
 }
 

@@ -23,7 +23,9 @@ pub(crate) trait Kernel {
     /// What it returns.
     type Output;
 
-    /// The computation; implementations are `#[inline(always)]`, and so is everything they call per lane.
+    /// The computation. Implementations are `#[inline(always)]`, and so is everything that they call with vectors. No closure
+    /// may touch a vector: one that is not inlined is compiled without the instruction set, and every operation in it
+    /// becomes a call.
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
@@ -70,6 +72,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn select_less(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F;
     /// Bits of `y` plus the bits of `t` shifted left by 23: multiplies `y` by two to the integer in `t`'s low bits.
     fn scale_by_exponent(self, y: Self::F, t: Self::F) -> Self::F;
+    /// Widens 16 bf16.
+    fn load_operands(self, from: &[u16; LANES]) -> Self::F;
     /// Clamps to the operand window and rounds to bf16: [`crate::ops::operand::round_to_operand`].
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]);
 

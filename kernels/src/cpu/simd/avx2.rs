@@ -29,6 +29,31 @@ macro_rules! both {
     };
 }
 
+/// Bits of `y` plus the bits of `t` shifted left by 23.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scale_half(y: __m256, t: __m256) -> __m256 {
+    let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(t));
+    _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), exponent))
+}
+
+/// bf16 to f32.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn widen_half(halves: __m128i) -> __m256 {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
+}
+
+/// f32 to bf16 in the low half of each lane, nearest even.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn round_half(x: __m256) -> __m256i {
+    let bits = _mm256_castps_si256(x);
+    let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+    let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    _mm256_srli_epi32::<16>(rounded)
+}
+
 impl Simd for Avx2 {
     type F = [__m256; 2];
     /// Even elements of both halves, then odd ones.
@@ -98,18 +123,21 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn select_less(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F {
         // SAFETY: the token proves that the machine has AVX2.
-        let pick =
-            |i: usize| unsafe { _mm256_blendv_ps(no[i], yes[i], _mm256_cmp_ps::<_CMP_LT_OQ>(a[i], b[i])) };
-        [pick(0), pick(1)]
+        let less =
+            unsafe { [_mm256_cmp_ps::<_CMP_LT_OQ>(a[0], b[0]), _mm256_cmp_ps::<_CMP_LT_OQ>(a[1], b[1])] };
+        both!(_mm256_blendv_ps, no, yes, less)
     }
     #[inline(always)]
     fn scale_by_exponent(self, y: Self::F, t: Self::F) -> Self::F {
-        // SAFETY: the token proves that the machine has AVX2.
-        let scale = |i: usize| unsafe {
-            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(t[i]));
-            _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y[i]), exponent))
-        };
-        [scale(0), scale(1)]
+        both!(scale_half, y, t)
+    }
+    #[inline(always)]
+    fn load_operands(self, from: &[u16; LANES]) -> Self::F {
+        // SAFETY: the token proves AVX2; 16 halves are readable.
+        unsafe {
+            let halves = _mm256_loadu_si256(from.as_ptr().cast());
+            [widen_half(_mm256_castsi256_si128(halves)), widen_half(_mm256_extracti128_si256::<1>(halves))]
+        }
     }
     #[inline(always)]
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]) {
@@ -119,13 +147,7 @@ impl Simd for Avx2 {
             self.select_less(self.abs(clamped), self.splat(OPERAND_FLOOR), self.splat(0.0), clamped);
         // SAFETY: the token proves AVX2; 16 halves are writable.
         unsafe {
-            let round = |x: __m256| {
-                let bits = _mm256_castps_si256(x);
-                let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-                let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-                _mm256_srli_epi32::<16>(rounded)
-            };
-            let packed = _mm256_packus_epi32(round(windowed[0]), round(windowed[1]));
+            let packed = _mm256_packus_epi32(round_half(windowed[0]), round_half(windowed[1]));
             let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
             _mm256_storeu_si256(to.as_mut_ptr().cast(), ordered);
         }
@@ -135,27 +157,30 @@ impl Simd for Avx2 {
     unsafe fn load_weights(self, from: *const u32) -> Self::W {
         // SAFETY: the token proves AVX2; the caller promises 64 readable bytes.
         unsafe {
-            let low = _mm256_loadu_si256(from.cast());
-            let high = _mm256_loadu_si256(from.add(8).cast());
-            let even = |x| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(x));
-            let odd = |x| _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(0xffff_0000_u32 as i32)));
-            [[even(low), even(high)], [odd(low), odd(high)]]
+            let (low, high) = (_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast()));
+            let odd = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            [
+                [
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
+                ],
+                [
+                    _mm256_castsi256_ps(_mm256_and_si256(low, odd)),
+                    _mm256_castsi256_ps(_mm256_and_si256(high, odd)),
+                ],
+            ]
         }
     }
     #[inline(always)]
     fn splat_pair(self, pair: u32) -> Self::A {
-        // SAFETY: the token proves that the machine has AVX2.
-        unsafe {
-            [_mm256_set1_ps(f32::from_bits(pair << 16)), _mm256_set1_ps(f32::from_bits(pair & 0xffff_0000))]
-        }
+        [self.splat(f32::from_bits(pair << 16))[0], self.splat(f32::from_bits(pair & 0xffff_0000))[0]]
     }
     #[inline(always)]
     fn dot_pair(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F {
-        let ([even, odd], [w_even, w_odd]) = (a, w);
-        // SAFETY: the token proves that the machine has FMA.
-        let lane =
-            |i: usize| unsafe { _mm256_fmadd_ps(even, w_even[i], _mm256_fmadd_ps(odd, w_odd[i], sum[i])) };
-        [lane(0), lane(1)]
+        let (even, odd) = ([a[0]; 2], [a[1]; 2]);
+        let (w_even, w_odd) = (w[0], w[1]);
+        let sum = both!(_mm256_fmadd_ps, odd, w_odd, sum);
+        both!(_mm256_fmadd_ps, even, w_even, sum)
     }
     #[inline(always)]
     fn prefetch(self, at: *const u32) {

@@ -110,6 +110,14 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    fn load_operands(self, from: &[u16; LANES]) -> Self::F {
+        // SAFETY: the token proves AVX-512; 16 halves are readable.
+        unsafe {
+            let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+        }
+    }
+    #[inline(always)]
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]) {
         let ceiling = self.splat(OPERAND_CEILING);
         let clamped = self.min(self.max(v, self.splat(-OPERAND_CEILING)), ceiling);

@@ -75,6 +75,10 @@ impl Simd for Scalar {
         from_fn(|i| f32::from_bits(y[i].to_bits().wrapping_add(t[i].to_bits() << 23)))
     }
     #[inline(always)]
+    fn load_operands(self, from: &[u16; LANES]) -> Self::F {
+        from.map(|half| f32::from_bits(u32::from(half) << 16))
+    }
+    #[inline(always)]
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]) {
         *to = from_fn(|i| round_to_operand(v[i]).to_bits());
     }
