@@ -81,6 +81,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     measure(&mut model, "decode 64", 64, 1, 100, 2);
     measure(&mut model, "decode 1 at 4000", 1, 1, 4000, 3);
     measure(&mut model, "prefill 512", 1, 512, 0, 2);
-    measure(&mut model, "prefill 2048", 1, 2048, 0, 1);
+    measure(&mut model, "prefill 2048", 1, 2048, 0, 2);
     Ok(())
 }
