@@ -5,7 +5,7 @@ use super::buffer::Disjoint;
 use super::dot::MAX_TILES;
 use super::elementary::{exp, exp_one};
 use super::elementary64::ln;
-use super::matmul::multiply_block;
+use super::matmul::TileProduct;
 use super::matrix::CpuMatrix;
 use super::simd::{Kernel, LANES, Simd, load_part, max_lanes, sum_lanes};
 use crate::ops::MatrixInfo;
@@ -112,16 +112,10 @@ impl Kernel for VocabChunk<'_> {
             let num_rows = ROW_BLOCK.min(self.head.len() - first_row);
             for tile in (0..tiles).step_by(MAX_TILES) {
                 let count = MAX_TILES.min(tiles - tile);
-                multiply_block(
-                    s,
-                    self.weight,
-                    first_tile + tile,
-                    count,
-                    self.input,
-                    first_row,
-                    num_rows,
-                    self.block,
-                );
+                let first_tile = first_tile + tile;
+                let product =
+                    TileProduct { weight: self.weight, first_tile, num_tiles: count, input: self.input };
+                product.multiply(s, first_row, num_rows, self.block);
                 for row in 0..num_rows {
                     let from = &self.block[row * MAX_TILES * TILE..][..count * TILE];
                     self.rows[row * VOCAB_CHUNK + tile * TILE..][..count * TILE].copy_from_slice(from);

@@ -69,19 +69,12 @@ impl Kernel for TileGroup<'_> {
         let Self { product, task } = self;
         let first_tile = task * MAX_TILES;
         let num_tiles = MAX_TILES.min(product.weight.layout().tiles() - first_tile);
+        let (weight, input) = (product.weight, product.input);
+        let tiles = TileProduct { weight, first_tile, num_tiles, input };
         let mut block = Block([0.0; ROW_BLOCK * BLOCK_STRIDE]);
         for first_row in (0..product.rows).step_by(ROW_BLOCK) {
             let num_rows = ROW_BLOCK.min(product.rows - first_row);
-            multiply_block(
-                s,
-                product.weight,
-                first_tile,
-                num_tiles,
-                product.input,
-                first_row,
-                num_rows,
-                &mut block.0,
-            );
+            tiles.multiply(s, first_row, num_rows, &mut block.0);
             for row in 0..num_rows {
                 let sums = &mut block.0[row * BLOCK_STRIDE..][..num_tiles * TILE];
                 if let Some(bias) = product.bias {
@@ -93,40 +86,42 @@ impl Kernel for TileGroup<'_> {
     }
 }
 
-/// `block[row, tile, lane]` (row stride 64) = dot products of `num_rows` input rows with `num_tiles <= 4` tiles.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "two ranges, two operands, one result")]
-pub(crate) fn multiply_block<S: Simd>(
-    s: S,
-    weight: &CpuMatrix,
-    first_tile: usize,
-    num_tiles: usize,
-    input: &[u16],
-    first_row: usize,
-    num_rows: usize,
-    block: &mut [f32],
-) {
-    let layout = weight.layout();
-    let mut tiles = [std::ptr::null(); MAX_TILES];
-    for (index, tile) in tiles[..num_tiles].iter_mut().enumerate() {
-        *tile = weight.tile(first_tile + index).as_ptr();
+/// Up to four tiles of a matrix, and the rows that they are multiplied with.
+#[derive(Clone, Copy)]
+pub(crate) struct TileProduct<'a> {
+    pub(crate) weight: &'a CpuMatrix,
+    pub(crate) first_tile: usize,
+    pub(crate) num_tiles: usize,
+    /// `[rows, row_stride(inputs)]`
+    pub(crate) input: &'a [u16],
+}
+
+impl TileProduct<'_> {
+    /// `block[row, tile, lane]` (row stride 64) = dot products of `num_rows` rows of input with the tiles.
+    #[inline(always)]
+    pub(crate) fn multiply<S: Simd>(&self, s: S, first_row: usize, num_rows: usize, block: &mut [f32]) {
+        let layout = self.weight.layout();
+        let mut tiles = [std::ptr::null(); MAX_TILES];
+        for (index, tile) in tiles[..self.num_tiles].iter_mut().enumerate() {
+            *tile = self.weight.tile(self.first_tile + index).as_ptr();
+        }
+        let stride = row_stride(layout.inputs);
+        let rows = &self.input[first_row * stride..][..num_rows * stride];
+        assert!(block.len() >= num_rows * BLOCK_STRIDE);
+        let d = Dot {
+            rows: rows.as_ptr().cast(),
+            row_stride: layout.pairs(),
+            num_rows,
+            segments: &[Segment { tiles, pairs: layout.pairs() }],
+            num_tiles: self.num_tiles,
+            pair_stride: TILE,
+            out: block.as_mut_ptr(),
+            out_stride: BLOCK_STRIDE,
+        };
+        // SAFETY: `rows` holds `num_rows * pairs` words and starts at an even half of a 64-byte aligned buffer; each
+        // tile holds `pairs * 16` words; `block` is large enough (asserted).
+        unsafe { dot(s, d) }
     }
-    let stride = row_stride(layout.inputs);
-    let rows = &input[first_row * stride..][..num_rows * stride];
-    assert!(block.len() >= num_rows * BLOCK_STRIDE && num_tiles <= MAX_TILES);
-    let d = Dot {
-        rows: rows.as_ptr().cast(),
-        row_stride: layout.pairs(),
-        num_rows,
-        segments: &[Segment { tiles, pairs: layout.pairs() }],
-        num_tiles,
-        pair_stride: TILE,
-        out: block.as_mut_ptr(),
-        out_stride: BLOCK_STRIDE,
-    };
-    // SAFETY: `rows` holds `num_rows * pairs` words and starts at an even half of a 64-byte aligned buffer; each
-    // tile holds `pairs * 16` words; `block` is large enough (asserted).
-    unsafe { dot(s, d) }
 }
 
 #[inline(always)]

@@ -1,8 +1,12 @@
-//! A small pool of threads for one model: hands out tasks by number, sleeps between operators.
+//! A small pool of threads for one model: hands out tasks by number. Between operators its threads look for work for some
+//! microseconds (a forward pass is hundreds of operators, and waking a sleeper takes longer than many of them), then sleep.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+
+/// Looks before a thread sleeps: some 20 microseconds.
+const PATIENCE: u32 = 1000;
 
 /// The function of a round, with its lifetime erased: called with `(worker, task)`.
 #[derive(Clone, Copy)]
@@ -16,11 +20,9 @@ unsafe impl Send for Job {}
 
 #[derive(Default)]
 struct Round {
-    /// Increases with every job; a worker runs each generation once.
-    generation: u64,
     job: Option<Job>,
-    /// Workers that have not finished the current generation.
-    busy: usize,
+    /// Workers that wait for `started`.
+    sleeping: usize,
     panicked: bool,
     stop: bool,
 }
@@ -28,6 +30,12 @@ struct Round {
 #[derive(Default)]
 struct Shared {
     round: Mutex<Round>,
+    /// Increases with every job, and at the end; a worker runs each generation once. Changed under the lock.
+    generation: AtomicU64,
+    /// Workers that have not finished the current generation. Changed under the lock.
+    busy: AtomicUsize,
+    /// Looks at shared state before a thread sleeps; 0 where threads would take the core from each other.
+    patience: u32,
     started: Condvar,
     finished: Condvar,
     next_task: AtomicUsize,
@@ -45,7 +53,9 @@ impl Pool {
     /// # Errors
     /// The operating system refused a thread.
     pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let shared =
+            Arc::new(Shared { patience: if threads <= cores { PATIENCE } else { 0 }, ..Shared::default() });
         let mut pool = Self { shared, workers: Vec::new() };
         for worker in 1..threads {
             let shared = Arc::clone(&pool.shared);
@@ -89,16 +99,21 @@ impl Pool {
         let mut round = lock(&self.shared.round);
         self.shared.next_task.store(0, Ordering::Relaxed);
         round.job = Some(job);
-        round.generation += 1;
-        round.busy = self.workers.len();
+        self.shared.busy.store(self.workers.len(), Ordering::Relaxed);
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        let wake = round.sleeping > 0;
         drop(round);
-        self.shared.started.notify_all();
+        if wake {
+            self.shared.started.notify_all();
+        }
     }
 
     /// Waits until no worker uses the job any more; says whether one panicked.
     fn wait_for_workers(&self) -> bool {
+        let busy = || self.shared.busy.load(Ordering::Acquire) > 0;
+        self.shared.look(busy);
         let mut round = lock(&self.shared.round);
-        while round.busy > 0 {
+        while busy() {
             round = self.shared.finished.wait(round).unwrap_or_else(PoisonError::into_inner);
         }
         round.job = None;
@@ -108,11 +123,26 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        lock(&self.shared.round).stop = true;
+        let mut round = lock(&self.shared.round);
+        round.stop = true;
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        drop(round);
         self.shared.started.notify_all();
         for worker in self.workers.drain(..) {
             // A worker catches the panics of its tasks, so there is nothing to learn from its result.
             drop(worker.join());
+        }
+    }
+}
+
+impl Shared {
+    /// Spins while `waiting`, but not for long.
+    fn look(&self, waiting: impl Fn() -> bool) {
+        for _ in 0..self.patience {
+            if !waiting() {
+                return;
+            }
+            std::hint::spin_loop();
         }
     }
 }
@@ -138,15 +168,19 @@ fn work(shared: &Shared, worker: usize, job: Job) {
 fn serve(shared: &Shared, worker: usize) {
     let mut seen = 0;
     loop {
+        let waiting = || shared.generation.load(Ordering::Acquire) == seen;
+        shared.look(waiting);
         let job = {
             let mut round = lock(&shared.round);
-            while round.generation == seen && !round.stop {
+            round.sleeping += 1;
+            while waiting() {
                 round = shared.started.wait(round).unwrap_or_else(PoisonError::into_inner);
             }
+            round.sleeping -= 1;
             if round.stop {
                 return;
             }
-            seen = round.generation;
+            seen = shared.generation.load(Ordering::Acquire);
             round.job
         };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -156,8 +190,7 @@ fn serve(shared: &Shared, worker: usize) {
         }));
         let mut round = lock(&shared.round);
         round.panicked |= outcome.is_err();
-        round.busy -= 1;
-        if round.busy == 0 {
+        if shared.busy.fetch_sub(1, Ordering::Release) == 1 {
             shared.finished.notify_one();
         }
     }
