@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::attention::AttentionScratch;
-use super::sampling::Candidate;
+use super::sampling::SamplingScratch;
 
 /// One worker's scratch.
 #[derive(Default)]
@@ -11,7 +11,7 @@ pub(crate) struct WorkerScratch {
     pub(crate) attention: AttentionScratch,
     pub(crate) floats: [Vec<f32>; 3],
     pub(crate) halves: [Vec<u16>; 2],
-    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) sampling: SamplingScratch,
 }
 
 /// Scratch of all workers.

@@ -1,7 +1,7 @@
 //! LM head statistics and sampling.
 
-use super::{Random, loaded, matrix, on_all_paths, one_sequence, rounded, widen};
-use crate::cpu::sampling::draw;
+use super::{Random, loaded, matrix, on_all_paths, one_sequence, path, rounded, widen};
+use crate::cpu::sampling::{SamplingScratch, draw};
 use crate::cpu::{Aligned, CpuBackend, Isa};
 use crate::model::step::SampleArgs;
 use crate::ops::batch::HeadRow;
@@ -76,9 +76,10 @@ const PLAIN: SampleArgs =
 /// Frequencies of the tokens in `draws` draws.
 fn frequencies(logits: &[f32], args: SampleArgs, draws: u64) -> Vec<f64> {
     let mut counts = vec![0.0; logits.len()];
+    let mut scratch = SamplingScratch::default();
     for i in 0..draws {
         let args = SampleArgs { request_key: i % 7, position: i / 7, ..args };
-        counts[draw(logits, &args, &mut Vec::new()) as usize] += 1.0 / draws as f64;
+        counts[draw(path(Isa::best()), logits, &args, &mut scratch) as usize] += 1.0 / draws as f64;
     }
     counts
 }
@@ -115,6 +116,39 @@ fn draws_follow_the_filtered_distribution() {
             // Five standard deviations.
             let tolerance = 5.0 * (expected * (1.0 - expected) / 20_000.0).sqrt() + 1e-9;
             assert!((got - expected).abs() <= tolerance, "{args:?}: {got} for {expected}");
+        }
+    }
+}
+
+/// The nucleus, found by sorting everything.
+#[test]
+fn large_vocabularies_draw_the_same_token_on_every_path_and_from_the_right_set() {
+    let mut random = Random::new(41);
+    for (spread, top_p) in [(0.01, 0.9), (3.0, 0.95), (8.0, 0.5)] {
+        let logits: Vec<f32> =
+            random.normals(20_000).iter().map(|x| (x * spread * 16.0).round() / 16.0).collect();
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        let p = softmax(&logits, 1.0, |_| true);
+        let mut before = 0.0;
+        let nucleus: Vec<usize> = order
+            .into_iter()
+            .take_while(|&token| {
+                before += p[token];
+                before - p[token] <= f64::from(top_p) + 1e-6
+            })
+            .collect();
+        for position in 0..40 {
+            let args = SampleArgs { top_p, position, ..PLAIN };
+            let token = on_all_paths(|backend| {
+                let mut drawn = Vec::new();
+                let logits = Aligned::from_slice(&logits);
+                let rows = [SampleRow { slot: 0, args }];
+                let args = Sampling { vocab_size: 20_000, logits: &logits, rows: &rows, drawn: &mut drawn };
+                backend.sample(args).unwrap();
+                drawn[0].token
+            });
+            assert!(nucleus.contains(&(token as usize)), "{token} with spread {spread}");
         }
     }
 }
