@@ -33,22 +33,45 @@ fn config(num_layers: usize) -> GptConfig {
     }
 }
 
-/// Runs one step of `sequences` sequences with `rows` new tokens each from `start`, `repeats` times, and prints its cost.
-fn measure(
-    (model, threads): (&mut CpuModel, usize),
-    label: &str,
+const GREEDY: SampleArgs =
+    SampleArgs { temperature: 1.0, top_k: 1, top_p: 0.0, seed: 0, request_key: 0, position: 0 };
+const NUCLEUS: SampleArgs = SampleArgs { top_k: 0, top_p: 0.9, ..GREEDY };
+
+/// A step to measure: `sequences` sequences with `rows` new tokens each, from position `start`.
+struct Step {
+    label: &'static str,
     sequences: usize,
     rows: usize,
     start: usize,
+    sample: SampleArgs,
     repeats: usize,
-) {
+}
+
+const STEPS: [Step; 8] = [
+    Step { label: "decode 1", sequences: 1, rows: 1, start: 100, sample: GREEDY, repeats: 20 },
+    Step { label: "decode 4", sequences: 4, rows: 1, start: 100, sample: GREEDY, repeats: 20 },
+    Step { label: "decode 16", sequences: 16, rows: 1, start: 100, sample: GREEDY, repeats: 12 },
+    Step { label: "decode 16, top-p 0.9", sequences: 16, rows: 1, start: 100, sample: NUCLEUS, repeats: 12 },
+    Step { label: "decode 64", sequences: 64, rows: 1, start: 100, sample: GREEDY, repeats: 5 },
+    Step { label: "decode 1 at 4000", sequences: 1, rows: 1, start: 4000, sample: GREEDY, repeats: 10 },
+    Step { label: "prefill 512", sequences: 1, rows: 512, start: 0, sample: GREEDY, repeats: 2 },
+    Step { label: "prefill 2048", sequences: 1, rows: 2048, start: 0, sample: GREEDY, repeats: 1 },
+];
+
+/// Runs a step and prints its mean time beside its cost.
+fn measure(model: &mut CpuModel, threads: usize, step: &Step) {
+    let Step { label, sequences, rows, start, sample, repeats } = *step;
     let tokens: Vec<u32> = (0..rows as u32).map(|i| i * 37 % 131_072).collect();
     let tables: Vec<Vec<u32>> = (0..sequences as u32).map(|s| (s * 16..(s + 1) * 16).collect()).collect();
-    let sample =
-        Some(SampleArgs { temperature: 1.0, top_k: 1, top_p: 0.0, seed: 0, request_key: 0, position: 0 });
     let slices: Vec<SequenceSlice<'_>> = tables
         .iter()
-        .map(|block_table| SequenceSlice { tokens: &tokens, start, block_table, targets: &[], sample })
+        .map(|block_table| SequenceSlice {
+            tokens: &tokens,
+            start,
+            block_table,
+            targets: &[],
+            sample: Some(sample),
+        })
         .collect();
     model.step(&slices).expect("a valid step");
     let (clock, before) = (Instant::now(), on_cpu_s());
@@ -83,12 +106,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::remove_file(&path)?;
     let limits = measure_limits(threads, 1.0, &|| clock.elapsed().as_secs_f64())?;
     println!("limits: {:.1} GB/s, {:.1} GFLOP/s", limits.read_bytes_per_s / 1e9, limits.flops_per_s / 1e9);
-    measure((&mut model, threads), "decode 1", 1, 1, 100, 20);
-    measure((&mut model, threads), "decode 4", 4, 1, 100, 20);
-    measure((&mut model, threads), "decode 16", 16, 1, 100, 12);
-    measure((&mut model, threads), "decode 64", 64, 1, 100, 5);
-    measure((&mut model, threads), "decode 1 at 4000", 1, 1, 4000, 10);
-    measure((&mut model, threads), "prefill 512", 1, 512, 0, 2);
-    measure((&mut model, threads), "prefill 2048", 1, 2048, 0, 2);
+    for step in &STEPS {
+        measure(&mut model, threads, step);
+    }
     Ok(())
 }

@@ -6,10 +6,7 @@ use super::elementary::exp;
 use super::isa::Path;
 use super::simd::{Kernel, LANES, Simd, load_part, max_lanes, store_part};
 use crate::model::step::SampleArgs;
-use crate::ops::sampling::{Drawn, Sampling, uniform};
-
-/// Tokens that are sorted at first to find the nucleus of top-p.
-const FIRST_SORTED: usize = 512;
+use crate::ops::sampling::{Drawn, Sampling, token_mass, uniform};
 
 /// Scratch of one worker.
 #[derive(Default)]
@@ -18,7 +15,7 @@ pub(crate) struct SamplingScratch {
     scaled: Vec<f32>,
     /// `[vocab]` `exp(scaled - max)`
     weights: Vec<f32>,
-    /// `[vocab]` scaled logits and their tokens, partly sorted.
+    /// `[vocab]` scaled logits and their tokens, partly in order.
     order: Vec<(f32, u32)>,
 }
 
@@ -43,17 +40,18 @@ pub(crate) fn draw(path: Path, logits: &[f32], args: &SampleArgs, scratch: &mut 
     scaled.resize(logits.len(), 0.0);
     weights.resize(logits.len(), 0.0);
     path.run(Weigh { logits, temperature: args.temperature, scaled, weights });
-    let weight = |token: u32| f64::from(weights[token as usize]);
+    let mass = |token: u32| token_mass(weights[token as usize]);
     let all = 0..logits.len() as u32;
     if args.top_k > 0 && (args.top_k as usize) < logits.len() {
         let threshold = kth_largest(scaled, args.top_k as usize, order);
-        pick(all.filter(|&token| scaled[token as usize] >= threshold), weight, uniform(args))
+        pick(all.filter(|&token| scaled[token as usize] >= threshold), mass, uniform(args))
     } else if args.top_p > 0.0 && args.top_p < 1.0 {
-        let mass = f64::from(args.top_p) * all.map(weight).sum::<f64>();
-        let kept = nucleus(scaled, weight, mass, order);
-        pick(order[..kept].iter().map(|&(_, token)| token), weight, uniform(args))
+        let limit = f64::from(args.top_p) * all.clone().map(mass).sum::<u64>() as f64;
+        let last = last_of_nucleus(scaled, mass, limit as u64, order);
+        let kept = |&token: &u32| best_first(&(scaled[token as usize], token), &last).is_le();
+        pick(all.filter(kept), mass, uniform(args))
     } else {
-        pick(all, weight, uniform(args))
+        pick(all, mass, uniform(args))
     }
 }
 
@@ -100,38 +98,40 @@ fn kth_largest(scaled: &[f32], k: usize, order: &mut Vec<(f32, u32)>) -> f32 {
     order.select_nth_unstable_by(k - 1, best_first).1.0
 }
 
-/// Sorts the most probable tokens to the front of `order`, and returns how many there are up to and with the first whose
-/// cumulative weight exceeds `mass`.
-fn nucleus(scaled: &[f32], weight: impl Fn(u32) -> f64, mass: f64, order: &mut Vec<(f32, u32)>) -> usize {
+/// The first token, best first, whose cumulative mass exceeds `limit`: by bisection, each half of which is selected, not sorted.
+fn last_of_nucleus(
+    scaled: &[f32],
+    mass: impl Fn(u32) -> u64,
+    limit: u64,
+    order: &mut Vec<(f32, u32)>,
+) -> (f32, u32) {
     fill(order, scaled);
-    let mut sorted = FIRST_SORTED.min(order.len());
-    loop {
-        if sorted < order.len() {
-            order.select_nth_unstable_by(sorted - 1, best_first);
-        }
-        order[..sorted].sort_unstable_by(best_first);
-        let mut cumulative = 0.0;
-        let last = order[..sorted].iter().position(|&(_, token)| {
-            cumulative += weight(token);
-            cumulative > mass
-        });
-        match last {
-            Some(last) => return last + 1,
-            None if sorted == order.len() => return sorted,
-            None => sorted = (8 * sorted).min(order.len()),
+    let mut rest = &mut order[..];
+    let mut before = 0;
+    while rest.len() > 1 {
+        let middle = (rest.len() - 1) / 2;
+        rest.select_nth_unstable_by(middle, best_first);
+        let (better, worse) = rest.split_at_mut(middle + 1);
+        let better_mass: u64 = better.iter().map(|&(_, token)| mass(token)).sum();
+        if before + better_mass > limit {
+            rest = better;
+        } else {
+            before += better_mass;
+            rest = worse;
         }
     }
+    rest[0]
 }
 
-/// The token at quantile `u` of the tokens' weights, in their order.
-fn pick(tokens: impl Iterator<Item = u32> + Clone, weight: impl Fn(u32) -> f64, u: f64) -> u32 {
-    let threshold = u * tokens.clone().map(&weight).sum::<f64>();
-    let mut cumulative = 0.0;
+/// The token at quantile `u` of the tokens' masses, in their order.
+fn pick(tokens: impl Iterator<Item = u32> + Clone, mass: impl Fn(u32) -> u64, u: f64) -> u32 {
+    let threshold = (u * tokens.clone().map(&mass).sum::<u64>() as f64) as u64;
+    let mut cumulative = 0;
     let mut last = 0;
     for token in tokens {
-        let weight = weight(token);
-        if weight > 0.0 {
-            cumulative += weight;
+        let mass = mass(token);
+        if mass > 0 {
+            cumulative += mass;
             last = token;
             if cumulative > threshold {
                 break;

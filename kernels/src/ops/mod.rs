@@ -38,7 +38,8 @@ use error::OpError;
 use kv_cache::KvGeometry;
 use matrix::{MatrixLayout, PackedMatrix};
 
-/// Elements between two rows of a bf16 buffer: pairs are never cut in two.
+/// Elements between two rows of a bf16 buffer: pairs are never cut in two. The element after an odd width is zero in every
+/// input and stays zero in every output: buffers start as zeros, and each is used with one width.
 pub fn row_stride(width: usize) -> usize {
     width.next_multiple_of(2)
 }

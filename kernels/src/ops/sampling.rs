@@ -25,9 +25,11 @@ pub struct Drawn {
 
 /// Draws `drawn[i]` from `softmax(filter(logits[slot] / temperature))`.
 ///
-/// top-k keeps every logit that is not below the k-th largest. top-p orders by logit (equal ones by id), and drops all
-/// tokens after the first whose cumulative probability exceeds `top_p`. The draw is the inverse of the cumulative
-/// distribution, in f64, walked in id order (in logit order with top-p), at [`uniform`].
+/// A token's mass is an integer, so that sums do not depend on their order: [`token_mass`] of `exp(x - max x)`, where `x` is
+/// `logit / temperature`. top-k keeps every `x` that is not below the k-th largest. top-p orders by `x` (equal ones by id), and
+/// drops all tokens after the first whose cumulative mass exceeds `top_p * total`. The draw is the first kept token, in id
+/// order, whose cumulative mass exceeds `u * (mass of all kept)` with `u` from [`uniform`]; both products are made in f64 and
+/// rounded down.
 pub struct Sampling<'a, B: Backend> {
     /// Logits per slot.
     pub vocab_size: usize,
@@ -60,6 +62,12 @@ pub fn check_args(args: &SampleArgs) -> Result<(), OpError> {
     require(OP, args.top_k == 0 || args.top_p == 0.0, || {
         format!("top_k {} and top_p {} exclude each other", args.top_k, args.top_p)
     })
+}
+
+/// `weight` (at most 1) in units of 2^-38, rounded down. The masses of 2^25 tokens add up without overflow.
+#[inline(always)]
+pub fn token_mass(weight: f32) -> u64 {
+    (weight * (1u64 << 38) as f32) as u64
 }
 
 /// The uniform number in [0, 1) that belongs to (seed, request, position): 53 bits of Philox4x32-10.
