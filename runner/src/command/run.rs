@@ -9,10 +9,9 @@ use libtest_mimic::Arguments;
 
 use super::location::Location;
 use super::{CommandError, Exit};
-use crate::harness::{CaseContext, CollectedResults, run_trials};
+use crate::harness::{CaseContext, CollectedResults, install_interrupts, run_trials};
 use crate::metrics::WallTime;
 use crate::report::{CaseOutcome, CaseResult, Results};
-use crate::topology::install_interrupt_handler;
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -30,7 +29,7 @@ impl Run {
         let (setting, choice) = self.location.resolve()?;
         let cache = Cache::open().map_err(CommandError::from_error)?;
         let context = CaseContext::new(&setting.roots, cache).map_err(CommandError::from_error)?;
-        install_interrupt_handler().map_err(CommandError::from_error)?;
+        install_interrupts().map_err(CommandError::from_error)?;
         eprintln!("platform {}: {}", choice.platform, choice.reason);
         let arguments = Arguments { filter: self.filter.clone(), ..Arguments::default() };
         let started_at = WallTime::now().to_string();

@@ -176,7 +176,9 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
     let fleet_end = fleet.end(&lost);
     let now_s = clock.now_s();
     let mut incidents = coordinator.incidents();
-    incidents.extend(fleet_end.complaints.iter().map(|what| Incident { at_s: now_s, what: what.clone() }));
+    let news =
+        unheard_of_ends(&fleet_end, &incidents).into_iter().chain(fleet_end.complaints.iter().cloned());
+    incidents.extend(news.map(|what| Incident { at_s: now_s, what }).collect::<Vec<_>>());
     let mut reports = coordinator.rank_reports();
     coordinator.shutdown();
     let ranks = ready.into_iter().map(|(rank, ready)| {
@@ -195,6 +197,16 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
 
 fn log_tail(fleet: &Fleet, rank: u32) -> RankLogTail {
     RankLogTail { rank, path: fleet.log(rank), lines: fleet.log_tail(rank, LOG_LINES) }
+}
+
+/// How ranks ended of which the coordinator only knows that they are gone: it may see the broken connection first.
+fn unheard_of_ends(end: &FleetEnd, incidents: &[Incident]) -> Vec<String> {
+    let told = |rank: u32, how: &str| {
+        let name = format!("rank {rank} ");
+        incidents.iter().any(|incident| incident.what.contains(&name) && incident.what.contains(how))
+    };
+    let ends = end.premature.iter().map(|(rank, status)| (*rank, describe_exit(*status)));
+    ends.filter(|(rank, how)| !told(*rank, how)).map(|(rank, how)| format!("rank {rank} {how}")).collect()
 }
 
 /// What ranks did wrong by themselves. Their requests were served by others, and the case fails all the same:

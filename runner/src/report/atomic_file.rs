@@ -4,6 +4,16 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+/// Held for reading by whoever writes a file.
+static WRITERS: RwLock<()> = RwLock::new(());
+
+/// Waits for files that are being written; while the guard lives, nobody starts another.
+pub(crate) fn hold_writers() -> RwLockWriteGuard<'static, ()> {
+    // Nothing is guarded but the files, and those are whole or not there.
+    WRITERS.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Writes `bytes` to a temporary file in the folder of `path` (which is made if need be), then renames it, so
 /// that no reader and no crash ever sees half a file.
@@ -12,6 +22,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
     };
+    let _writer = WRITERS.read().unwrap_or_else(PoisonError::into_inner);
     fs::create_dir_all(folder)?;
     // Temporary files are private by default; these are to be read by whoever may read the folder.
     let mut file = tempfile::Builder::new()

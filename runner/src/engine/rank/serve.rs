@@ -134,11 +134,12 @@ impl<L: Link> Server<L> {
         let num_steps = self.engine.statistics().num_steps;
         match self.fault {
             Some(Fault::DieAfterSteps(after)) if num_steps >= after => fault::die(),
+            Some(Fault::PanicAfterSteps(after)) if num_steps >= after => panic!("panics, as ordered"),
             Some(Fault::HangAfterSteps(after)) if num_steps >= after => {
                 self.log.line("hangs, as ordered");
                 self.pulse.hang()
             }
-            Some(Fault::DieAfterSteps(_) | Fault::HangAfterSteps(_)) | None => {}
+            Some(Fault::DieAfterSteps(_) | Fault::PanicAfterSteps(_) | Fault::HangAfterSteps(_)) | None => {}
         }
     }
 
