@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use goldlap_kernels::model::store::Store as Cache;
 
 use super::commit::commit_of;
-use super::machine::{machine_limits, num_cores};
+use super::machine::{between, machine_limits, num_cores};
 use super::prepared_model::PreparedModel;
+use super::ranks::threads_per_rank;
 use super::serve::{ServeInputs, Served, serve};
 use crate::golden::{Metric, Policy, Run, Store, judge};
 use crate::metrics::{Clock, Metrics, RunRecord, WallTime};
@@ -91,21 +92,25 @@ fn run_once(
     let folder = run_folder(&context.output, &id);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let wants_limits = plan.metrics.iter().any(|metric| metric == Metric::Efficiency.name());
+    let num_threads =
+        threads_per_rank(&plan.engine, plan.topology.data_parallel) * plan.topology.data_parallel;
+    let limits = || wants_limits.then(|| machine_limits(num_threads)).transpose();
     let progress = RunProgress::new(&plan.name, plan.topology.data_parallel, prepared.requests.len());
     let inputs = ServeInputs {
         plan,
         model: &prepared.model,
         tokenizer: &prepared.tokenizer,
         requests: &prepared.requests,
-        machine_limits: wants_limits.then(machine_limits).transpose()?,
         executable: &context.executable,
         folder: &folder,
         faults: &context.faults,
         repeat,
         commit: commit_of(&plan.folder),
     };
-    let served =
+    let before = limits()?;
+    let mut served =
         serve(&inputs, &mut |done| progress.update(&plan.name, done)).map_err(|error| error.to_string())?;
+    served.record.machine_limits = before.zip(limits()?).map(|(before, after)| between(before, after));
     drop(progress);
     let summary = Metrics::of(&served.record, None);
     let path =

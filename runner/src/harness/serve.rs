@@ -14,8 +14,7 @@ use crate::coordinator::state::Settings;
 use crate::coordinator::wire::{RankReady, WireLimits};
 use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, NotReady, SocketError, spawn};
 use crate::metrics::{
-    Clock, Incident, MachineLimits, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome, RequestRecord,
-    RunRecord, WallTime,
+    Clock, Incident, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome, RequestRecord, RunRecord, WallTime,
 };
 use crate::plan::CasePlan;
 use crate::report::RankLogTail;
@@ -45,8 +44,6 @@ pub struct ServeInputs<'a> {
     pub tokenizer: &'a Arc<Tokenizer>,
     /// The workload.
     pub requests: &'a [TimedRequest],
-    /// The machine's limits, where efficiency is asked for.
-    pub machine_limits: Option<MachineLimits>,
     /// Any Goldlap executable; started again in the role of a rank.
     pub executable: &'a Path,
     /// Rank logs go here.
@@ -101,7 +98,7 @@ struct Ended {
 
 /// A run that took place.
 pub struct Served {
-    /// Everything measured.
+    /// Everything measured but the machine's limits.
     pub record: RunRecord,
     /// What the ranks that were lost said last; of all ranks, where requests went unanswered.
     pub log_tails: Vec<RankLogTail>,
@@ -241,7 +238,7 @@ fn record(
         repeat: inputs.repeat,
         startup_s,
         plan: serde_json::to_value(plan).unwrap_or(Value::Null),
-        machine_limits: inputs.machine_limits,
+        machine_limits: None,
         requests,
         ranks: ended.ranks,
         incidents: ended.incidents,
