@@ -1,6 +1,6 @@
 //! Compares one run with its golden. Pure: nothing is read or written here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare_requests::compare_requests;
 use super::compare_system::compare_system;
@@ -113,12 +113,14 @@ fn unfinished(record: &RunRecord) -> Vec<String> {
         problems.push("the run had no requests".to_owned());
     }
     let mut silent = Vec::new();
-    let mut failed = Vec::new();
+    let mut failed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for request in &record.requests {
         match &request.outcome {
             RequestOutcome::Completed => {}
             RequestOutcome::Unanswered => silent.push(request.id.to_string()),
-            RequestOutcome::Failed { reason } => failed.push(format!("{} ({reason})", request.id)),
+            RequestOutcome::Failed { reason } => {
+                failed.entry(reason).or_default().push(request.id.to_string());
+            }
         }
     }
     let total = record.requests.len();
@@ -130,7 +132,10 @@ fn unfinished(record: &RunRecord) -> Vec<String> {
         ));
     }
     if !failed.is_empty() {
-        problems.push(format!("{} of {total} requests failed: {}", failed.len(), some_of(&failed)));
+        let num_failed: usize = failed.values().map(Vec::len).sum();
+        let reasons: Vec<String> =
+            failed.iter().map(|(reason, ids)| format!("{} ({reason})", some_of(ids))).collect();
+        problems.push(format!("{num_failed} of {total} requests failed: {}", some_of(&reasons)));
     }
     problems
 }

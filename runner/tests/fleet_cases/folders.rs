@@ -104,6 +104,10 @@ fn known_failures_are_strict_both_ways() -> Result<(), Failed> {
     let expected =
         CaseOutcome::KnownFailure { reason: "the moon is full".to_owned(), issue: "#7".to_owned() };
     assert_eq!(result.outcome, expected, "without a golden it fails, as is known");
+    let run = scene.program(&["run"]).output()?;
+    let out = String::from_utf8(run.stdout)?;
+    assert!(run.status.success(), "what is known to fail does not stop anybody: {out}");
+    assert_says(&out, &[&format!("gpt::{CASE}: failed, as is known (the moon is full; #7); 0 assertions; ")]);
     scene.accept(CASE)?;
     let result = scene.run(CASE, &[])?;
     let expected = [
