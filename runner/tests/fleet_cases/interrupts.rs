@@ -28,6 +28,13 @@ fn slow() -> CaseText {
     CaseText::tiny().flag("--incoming-requests-per-sec", 6).flag("--num-tokens-to-generate", 40)
 }
 
+/// All requests are there at once, and take their time: when their ranks go, nothing is left to wait for.
+fn long() -> CaseText {
+    let flags = ["--max-position-embeddings", "--seq-length", "--inference-max-seq-length"];
+    let roomy = flags.into_iter().fold(CaseText::tiny(), |case, flag| case.flag(flag, 8192));
+    roomy.flag("--num-tokens-to-generate", 8000)
+}
+
 fn send(pid: u32, signal: Signal) -> Result<(), Failed> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or("no such pid")?;
     Ok(kill_process(pid, signal)?)
@@ -52,7 +59,7 @@ fn output(child: &mut Child) -> Result<String, Failed> {
 }
 
 fn interrupted(signal: Signal, code: i32) -> Result<(), Failed> {
-    let scene = Scene::with_case(CASE, &slow())?;
+    let scene = Scene::with_case(CASE, &long())?;
     let mut child = started(&scene)?;
     let clock = Clock::start();
     send(child.id(), signal)?;
@@ -68,7 +75,7 @@ fn interrupted(signal: Signal, code: i32) -> Result<(), Failed> {
 }
 
 fn a_killed_program_takes_its_ranks_along() -> Result<(), Failed> {
-    let scene = Scene::with_case(CASE, &slow())?;
+    let scene = Scene::with_case(CASE, &long())?;
     let mut child = started(&scene)?;
     child.kill()?;
     child.wait()?;
