@@ -11,7 +11,7 @@ use libtest_mimic::Failed;
 
 use super::Test;
 use super::case_text::CaseText;
-use super::processes::{assert_nothing_left, is_alive};
+use super::processes::{assert_nothing_left, is_alive, processes_of, wait_for};
 use super::scene::{CASE, Scene, assert_passed, assert_says, failure, records};
 
 pub(super) const TESTS: &[Test] = &[
@@ -128,6 +128,8 @@ fn ranks_that_never_come_up_fail_the_case_in_time() -> Result<(), Failed> {
     let result = run_with_script(&scene, "echo waiting for a bus; sleep 1000")?;
     assert_says(failure(&result), &["the case could not run: ", "rank 0: its log ends:\nwaiting for a bus"]);
     assert!((2.0..8.0).contains(&result.duration_s), "took {} s", result.duration_s);
+    // The script's own child was killed with it, and nobody but init can wait for it.
+    wait_for("the script's child goes", 5.0, || processes_of(&scene).is_empty());
     assert_nothing_left(&scene);
     Ok(())
 }
