@@ -107,8 +107,6 @@ fn positive(flag: &str, value: usize) -> Result<(), LimitsError> {
 
 #[cfg(test)]
 mod tests {
-    use goldlap_kernels::model::config::{Activation, Normalization, PositionEmbedding};
-
     use super::*;
 
     fn plan() -> EnginePlan {
@@ -122,32 +120,10 @@ mod tests {
         }
     }
 
-    fn config_583m() -> GptConfig {
-        GptConfig {
-            num_layers: 24,
-            hidden_size: 1152,
-            num_attention_heads: 16,
-            num_query_groups: 8,
-            kv_channels: 128,
-            ffn_hidden_size: 3168,
-            vocab_size: 131_072,
-            max_position_embeddings: 4096,
-            normalization: Normalization::RmsNorm,
-            norm_epsilon: 1e-5,
-            position_embedding: PositionEmbedding::Rope { base: 1e6, percent: 1.0, scaling: None },
-            activation: Activation::SwiGlu,
-            qkv_bias: false,
-            attention_output_bias: false,
-            mlp_bias: false,
-            qk_norm: false,
-            tied_embeddings: true,
-        }
-    }
-
     #[test]
     fn the_pool_is_what_the_buffer_pays_for() {
         let block_bytes = 2 * 24 * 256 * 8 * 128 * 2;
-        let cache = kv_cache_shape(&plan(), &config_583m()).unwrap();
+        let cache = kv_cache_shape(&plan(), &GptConfig::GPT_583M).unwrap();
         assert_eq!(cache.num_blocks as u64, (20 << 30) / block_bytes);
         let limits = EngineLimits::new(&plan(), cache).unwrap();
         assert_eq!(limits.num_usable_blocks, cache.num_blocks - 1);
@@ -157,7 +133,7 @@ mod tests {
     #[test]
     fn a_tiny_buffer_still_has_two_blocks_and_runs_one_request() {
         let plan = EnginePlan { kv_buffer_bytes: 1, ..plan() };
-        let cache = kv_cache_shape(&plan, &config_583m()).unwrap();
+        let cache = kv_cache_shape(&plan, &GptConfig::GPT_583M).unwrap();
         assert_eq!(cache.num_blocks, 2);
         assert_eq!(EngineLimits::new(&plan, cache).unwrap().max_requests, 1);
     }
@@ -174,10 +150,12 @@ mod tests {
         assert!(error(plan(), KvCacheShape { num_blocks: 1, ..cache }).contains("at least 2 blocks, got 1"));
         let crowded = error(EnginePlan { max_requests: Some(65), max_tokens: 64, ..plan() }, cache);
         assert!(crowded.contains("max-tokens is 64") && crowded.contains("max-requests = 65"), "{crowded}");
-        let no_block = kv_cache_shape(&EnginePlan { block_size: 0, ..plan() }, &config_583m()).unwrap_err();
+        let no_block =
+            kv_cache_shape(&EnginePlan { block_size: 0, ..plan() }, &GptConfig::GPT_583M).unwrap_err();
         assert!(no_block.to_string().contains("block-size is 0"));
         let endless = EnginePlan { kv_buffer_bytes: u64::MAX, block_size: 1, ..plan() };
-        let too_many = kv_cache_shape(&endless, &GptConfig { num_layers: 1, ..config_583m() }).unwrap_err();
+        let too_many =
+            kv_cache_shape(&endless, &GptConfig { num_layers: 1, ..GptConfig::GPT_583M }).unwrap_err();
         assert!(too_many.to_string().contains("expected at most 4294967295"), "{too_many}");
     }
 
