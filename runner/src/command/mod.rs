@@ -12,6 +12,7 @@ mod generate;
 mod init_model;
 mod list;
 mod location;
+mod output;
 mod run;
 
 pub use exit::Exit;

@@ -2,6 +2,7 @@
 
 use goldlap_kernels::model::config::GptConfig;
 use goldlap_kernels::model::step::KvCacheShape;
+use goldlap_kernels::ops::kv_cache::KEY_GROUP;
 
 use crate::plan::EnginePlan;
 
@@ -31,7 +32,12 @@ const BYTES_PER_ELEMENT: u64 = 2; // bf16
 /// The KV pool that `plan.kv_buffer_bytes` pays for: buffer / (2 · layers · block · kv heads · head width · 2 bytes)
 /// blocks, at least two.
 pub fn kv_cache_shape(plan: &EnginePlan, config: &GptConfig) -> Result<KvCacheShape, LimitsError> {
-    positive("block-size", plan.block_size)?;
+    if plan.block_size == 0 || !plan.block_size.is_multiple_of(KEY_GROUP) {
+        return Err(LimitsError(format!(
+            "--inference-dynamic-batching-block-size is {}, expected a multiple of {KEY_GROUP}",
+            plan.block_size
+        )));
+    }
     let elements_per_token =
         2 * config.num_layers as u64 * config.num_query_groups as u64 * config.kv_channels as u64;
     let block_bytes = elements_per_token
@@ -150,12 +156,15 @@ mod tests {
         assert!(error(plan(), KvCacheShape { num_blocks: 1, ..cache }).contains("at least 2 blocks, got 1"));
         let crowded = error(EnginePlan { max_requests: Some(65), max_tokens: 64, ..plan() }, cache);
         assert!(crowded.contains("max-tokens is 64") && crowded.contains("max-requests = 65"), "{crowded}");
-        let no_block =
-            kv_cache_shape(&EnginePlan { block_size: 0, ..plan() }, &GptConfig::GPT_583M).unwrap_err();
-        assert!(no_block.to_string().contains("block-size is 0"));
-        let endless = EnginePlan { kv_buffer_bytes: u64::MAX, block_size: 1, ..plan() };
-        let too_many =
-            kv_cache_shape(&endless, &GptConfig { num_layers: 1, ..GptConfig::GPT_583M }).unwrap_err();
+        for block_size in [0, 20] {
+            let uneven =
+                kv_cache_shape(&EnginePlan { block_size, ..plan() }, &GptConfig::GPT_583M).unwrap_err();
+            let expected = format!("block-size is {block_size}, expected a multiple of 16");
+            assert!(uneven.to_string().contains(&expected), "{uneven}");
+        }
+        let endless = EnginePlan { kv_buffer_bytes: u64::MAX, block_size: 16, ..plan() };
+        let narrow = GptConfig { num_layers: 1, num_query_groups: 1, kv_channels: 2, ..GptConfig::GPT_583M };
+        let too_many = kv_cache_shape(&endless, &narrow).unwrap_err();
         assert!(too_many.to_string().contains("expected at most 4294967295"), "{too_many}");
     }
 

@@ -55,8 +55,7 @@ impl<'a> Rules<'a> {
 /// Compares `run` with `golden` by `rules`.
 pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
     let mut verdict = Verdict::default();
-    verdict.problems.extend(unfinished(run.record));
-    verdict.problems.extend(run.record.rank_faults.iter().cloned());
+    verdict.problems.extend(mishaps(run.record));
     verdict.problems.extend(untrusted(rules, golden));
     if rules.metrics.is_empty() {
         verdict.problems.push(
@@ -104,6 +103,13 @@ fn usable(name: &str, rules: &Rules<'_>, golden: &Golden) -> Result<Metric, Box<
     }
     let held = if held.is_empty() { "no metric at all".to_owned() } else { held.join(", ") };
     Err(failed(format!("METRICS names it, but the golden does not have it; the golden has {held}")))
+}
+
+/// What fails a run whatever it is compared with: requests and ranks that did not end well.
+pub(super) fn mishaps(record: &RunRecord) -> Vec<String> {
+    let mut problems = unfinished(record);
+    problems.extend(record.rank_faults.iter().cloned());
+    problems
 }
 
 /// Requests that did not end well fail the case whatever METRICS says.

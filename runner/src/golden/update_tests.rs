@@ -95,6 +95,19 @@ fn a_failed_run_cannot_become_a_golden() {
 }
 
 #[test]
+fn what_went_wrong_is_said_even_without_a_golden_and_never_becomes_one() {
+    let bench = bench("cpu");
+    let mut run = record("cpu");
+    run.rank_faults.push("rank 1 hung".to_owned());
+    let judgement = bench.judge(&run, Policy::Pend);
+    assert_eq!(judgement.next_steps, ["this run cannot become the golden: rank 1 hung"]);
+    run.requests[2].outcome = crate::metrics::RequestOutcome::Failed { reason: "too long".to_owned() };
+    let problems = bench.judge(&run, Policy::Pend).verdicts.remove(0).problems;
+    assert_eq!(problems[1..], ["1 of 3 requests failed: 2 (too long)", "rank 1 hung"]);
+    assert_eq!(files_below(&bench.store.pending), 0);
+}
+
+#[test]
 fn a_broken_golden_is_red_and_can_be_replaced() {
     let bench = bench("cpu");
     let path = bench.id.below(&bench.store.goldens);
@@ -169,6 +182,12 @@ fn rejecting_removes_the_pending_file_and_its_empty_folders() {
     reject(&bench.store, &bench.id).unwrap();
     assert_eq!(fs::read_dir(&bench.store.pending).unwrap().count(), 0);
     reject(&bench.store, &bench.id).unwrap();
+}
+
+#[test]
+fn a_name_that_a_shell_would_take_apart_is_quoted() {
+    assert_eq!(accept_command("gpt::dp2-ü.1"), "cargo xtask update-goldens gpt::dp2-ü.1 --accept");
+    assert_eq!(accept_command("a b's"), r"cargo xtask update-goldens 'a b'\''s' --accept");
 }
 
 #[test]

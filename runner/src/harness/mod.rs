@@ -1,4 +1,4 @@
-//! Plans become trials; [`run_case`] is the route through all rooms.
+//! Plans become trials; [`run_case()`] is the route through all rooms.
 
 mod catalogue;
 mod commit;

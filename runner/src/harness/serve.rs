@@ -109,10 +109,8 @@ pub fn serve(inputs: &ServeInputs<'_>, on_progress: &mut dyn FnMut(&Progress)) -
     let started_at = WallTime::now().to_string();
     let mut running = start(inputs)?;
     let startup_s = running.startup_s;
-    let (requests, incidents) = drive(inputs, &mut running, on_progress)?;
+    let requests = drive(inputs, &mut running, on_progress)?;
     let mut ended = end(running, &requests);
-    ended.incidents.extend(incidents);
-    ended.incidents.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
     let log_tails = std::mem::take(&mut ended.log_tails);
     Ok(Served { record: record(inputs, started_at, startup_s, requests, ended), log_tails })
 }
@@ -150,12 +148,11 @@ fn coordinator_options(inputs: &ServeInputs<'_>, clock: Clock) -> CoordinatorOpt
     CoordinatorOptions { settings, wire: WireLimits::default(), clock }
 }
 
-/// Submits everything, waits for the answers, stops the ranks; also says what went wrong on the connection.
 fn drive(
     inputs: &ServeInputs<'_>,
     running: &mut Running,
     on_progress: &mut dyn FnMut(&Progress),
-) -> Result<(Vec<RequestRecord>, Vec<Incident>), ServeError> {
+) -> Result<Vec<RequestRecord>, ServeError> {
     let mut client = Client::connect(running.coordinator.endpoint(), running.clock, CONNECT_TIMEOUT)?;
     let arrival = inputs.plan.workload.arrival;
     let records = client.run(inputs.requests, arrival, running.deadline_s, on_progress);
@@ -164,7 +161,7 @@ fn drive(
     client.stop()?;
     running.coordinator.wait_reports(running.clock.now_s() + REPORT_TIMEOUT_S);
     client.shutdown()?;
-    Ok((records, client.incidents().to_vec()))
+    Ok(records)
 }
 
 fn end(running: Running, requests: &[RequestRecord]) -> Ended {

@@ -114,7 +114,7 @@ fn usage_errors_end_with_2() -> Result<(), Failed> {
     }
     let (code, _, err) = ended(scene.program(&["run", "no_such_case"]))?;
     assert_eq!(code, Some(1));
-    assert_says(&err, &["no case ran: 0 were ignored, 0 did not match"]);
+    assert_says(&err, &["no name contains \"no_such_case\"; `goldlap list` shows the names"]);
     Ok(())
 }
 

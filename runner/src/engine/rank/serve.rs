@@ -86,7 +86,7 @@ impl<L: Link> Server<L> {
 
     fn reply(&self, reply: FinalReply) -> Result<(), LinkError> {
         if let Some(reason) = reply.failure() {
-            self.log.line(&reason);
+            self.log.line(&format!("request {}: {reason}", reply.request_id));
         }
         self.pulse.send(Vec::new(), vec![reply])
     }
