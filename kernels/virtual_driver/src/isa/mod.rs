@@ -1,0 +1,5 @@
+//! The instruction set.
+
+mod scalar;
+
+pub use scalar::Scalar;
