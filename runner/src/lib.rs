@@ -1,6 +1,7 @@
 //! Goldlap: a folder in, a verdict out.
 
 pub mod client;
+pub mod command;
 pub mod config;
 pub mod coordinator;
 pub mod engine;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod fetch_model;
+mod schema;
 mod tidy;
+mod update_goldens;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's own chores")]
@@ -19,14 +21,20 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     FetchModel(fetch_model::FetchModel),
+    /// Write the JSON Schema of model_config.yaml, or check that it is up to date.
+    Schema(schema::Schema),
     /// Check the house rules that no compiler checks.
     Tidy(tidy::Tidy),
+    /// Review pending goldens: accept, reject, list or check them.
+    UpdateGoldens(goldlap::golden::UpdateGoldens),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::FetchModel(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Tidy(command) => command.run(),
+        Command::UpdateGoldens(command) => update_goldens::run(&command),
     };
     match outcome {
         Ok(code) => code,

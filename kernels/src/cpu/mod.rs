@@ -8,6 +8,7 @@ mod elementary64;
 mod embedding;
 mod isa;
 mod kv_cache;
+pub mod limits;
 mod lm_head;
 mod matmul;
 mod matrix;
@@ -17,6 +18,8 @@ mod rotary;
 mod sampling;
 mod scratch;
 mod simd;
+#[cfg(test)]
+mod tests;
 
 pub use buffer::Aligned;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};

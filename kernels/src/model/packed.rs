@@ -27,7 +27,7 @@ use recipe::{Recipe, Shape};
 pub use writer::pack;
 
 const MAGIC: [u8; 8] = *b"GOLDPACK";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// Bytes before the header.
 const PREFIX: usize = 48;
 /// Tensors start at multiples of this.

@@ -1,15 +1,18 @@
 //! The cache folder: packed weights, made once and shared by all processes, and fetched models.
 //!
-//!     <root>/packed/<key>            a finished file; whoever maps it holds a shared lock on it
-//!     <root>/packed/<key>.lock       held exclusively while <key> is being made
-//!     <root>/packed/<key>.partial/   what its maker has written so far
-//!     <root>/models/<name>/          a fetched model, as a Hugging Face folder
+//! ```text
+//! <root>/packed/<key>            a finished file; whoever maps it holds a shared lock on it
+//! <root>/packed/<key>.lock       held exclusively while <key> is being made
+//! <root>/packed/<key>.partial/   what its maker has written so far
+//! <root>/models/<name>/          a fetched model, as a Hugging Face folder
+//! ```
 //!
 //! Locks are the kernel's (`flock`): they end with the process that holds them, however it ends.
 
 mod entries;
 mod error;
 mod lock;
+mod packed;
 mod settings;
 
 use std::ffi::OsString;

@@ -1,8 +1,11 @@
 //! An independent float32 implementation of each architecture, and the engine's agreement with it.
 
+mod engine;
 mod models;
 mod reference;
 
+use engine::{Agreement, Engine};
+use goldlap_kernels::model::config::{GptConfig, Normalization};
 use goldlap_kernels::model::hugging_face::HuggingFaceModel;
 use goldlap_kernels::model::store::Store;
 use goldlap_kernels::model::weights::{LayerTensor, TensorName};
@@ -56,14 +59,92 @@ fn largest_difference(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
 }
 
+/// The tolerance is narrow enough: leaving out any kind of tensor, the smallest bias included, exceeds it.
+#[test]
+fn a_forgotten_tensor_would_exceed_the_tolerance() {
+    for (name, _, config) in models::all() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let reference = Reference::load(&models::write_and_open(&config, &folder.path().join(name)));
+        let tokens = models::prompt(40, config.vocab_size);
+        let targets = |reference: &Reference| -> Vec<f64> {
+            let logprobs = reference.logprobs(&tokens);
+            tokens[1..].iter().zip(logprobs).map(|(&target, row)| row[target as usize]).collect()
+        };
+        let before = targets(&reference);
+        for kind in config.layer_tensors() {
+            if kind == LayerTensor::KeyBias && config.rotary_dim() == 0 {
+                continue;
+            }
+            let forget = |reference: Reference, layer| {
+                reference.with_changed(TensorName::Layer(layer, kind), |_| neutral(kind, &config))
+            };
+            let after = targets(&(0..config.num_layers).fold(reference.clone(), forget));
+            let moved = before.iter().zip(&after).map(|(x, y)| (x - y).abs());
+            let mean = moved.sum::<f64>() / before.len() as f64;
+            assert!(
+                mean > engine::MAX_MEAN_DIFFERENCE,
+                "{name}: {kind:?} moves logprobs by {mean} on average"
+            );
+        }
+    }
+}
+
+/// The value with which a tensor does nothing.
+fn neutral(kind: LayerTensor, config: &GptConfig) -> f32 {
+    match kind {
+        LayerTensor::InputNormWeight | LayerTensor::PostAttentionNormWeight => match config.normalization {
+            Normalization::RmsNorm | Normalization::LayerNorm => 1.0,
+            Normalization::LayerNorm1p => 0.0,
+        },
+        LayerTensor::QueryNormWeight | LayerTensor::KeyNormWeight => 1.0,
+        LayerTensor::InputNormBias
+        | LayerTensor::QueryWeight
+        | LayerTensor::QueryBias
+        | LayerTensor::KeyWeight
+        | LayerTensor::KeyBias
+        | LayerTensor::ValueWeight
+        | LayerTensor::ValueBias
+        | LayerTensor::AttentionOutputWeight
+        | LayerTensor::AttentionOutputBias
+        | LayerTensor::PostAttentionNormBias
+        | LayerTensor::GateWeight
+        | LayerTensor::GateBias
+        | LayerTensor::UpWeight
+        | LayerTensor::UpBias
+        | LayerTensor::DownWeight
+        | LayerTensor::DownBias => 0.0,
+    }
+}
+
+/// What the engine computes in bf16 is what the papers say, within the rounding.
+#[test]
+fn the_engine_agrees_with_the_reference() {
+    for (name, _, config) in models::all() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let model = models::write_and_open(&config, &folder.path().join(name));
+        let reference = Reference::load(&model);
+        let mut engine = Engine::open(&model, folder.path());
+        let mut agreement = Agreement::default();
+        for len in [2, 17, 60] {
+            let prompt = models::prompt(len, config.vocab_size);
+            agreement.merge(engine::compare(&reference, &mut engine, &prompt, 8));
+        }
+        agreement.check(name);
+    }
+}
+
 /// A real model speaks real English only if reader, converter and reference are all right.
 #[test]
 #[ignore = "needs `cargo xtask fetch-model smollm2-135m`"]
 fn smollm2_tells_its_story() {
     let folder = Store::open().expect("a cache folder").model_folder("smollm2-135m");
-    let reference = Reference::load(&HuggingFaceModel::open(&folder).expect("fetched"));
+    let model = HuggingFaceModel::open(&folder).expect("fetched");
+    let reference = Reference::load(&model);
     // "Once upon a time, there was a little girl." goes on with " She was a brave girl,".
     let prompt = [6403, 1980, 253, 655, 28, 665, 436, 253, 1838, 8180, 30];
     let story = reference.continue_greedily(&prompt, 6);
     assert_eq!(story, [2306, 436, 253, 12833, 8180, 28]);
+    let scratch = tempfile::tempdir().expect("tempdir");
+    let agreement = engine::compare(&reference, &mut Engine::open(&model, scratch.path()), &prompt, 6);
+    agreement.check("SmolLM2-135M");
 }

@@ -7,12 +7,12 @@ use goldlap_kernels::model::hugging_face::{HuggingFaceModel, ModelType, init_mod
 use goldlap_kernels::model::random::RandomWeights;
 
 /// Larger than Megatron's 0.02, as narrow layers would otherwise do next to nothing.
-const INIT_STD: f64 = 0.15;
+const INIT_STD: f64 = 0.1;
 const VECTOR_NOISE_STD: f64 = 0.2;
 
-/// Names, expected families and architectures. Sizes are no multiples of vector widths, heads no power of two.
-pub(crate) fn all() -> Vec<(&'static str, ModelType, GptConfig)> {
-    let llama = GptConfig {
+/// Sizes are no multiples of vector widths, heads no power of two.
+fn llama() -> GptConfig {
+    GptConfig {
         num_layers: 3,
         hidden_size: 72,
         num_attention_heads: 6,
@@ -30,16 +30,23 @@ pub(crate) fn all() -> Vec<(&'static str, ModelType, GptConfig)> {
         mlp_bias: false,
         qk_norm: false,
         tied_embeddings: true,
-    };
+    }
+}
+
+/// Longer than its first context, so that the scaling of frequencies shows.
+fn llama3() -> GptConfig {
     let scaling = RopeScaling {
         factor: 8.0,
         low_freq_factor: 1.0,
         high_freq_factor: 4.0,
         original_max_position_embeddings: 32,
     };
-    let scaled = PositionEmbedding::Rope { base: 1e4, percent: 1.0, scaling: Some(scaling) };
-    let partial = PositionEmbedding::Rope { base: 1e4, percent: 0.5, scaling: None };
-    let gpt2 = GptConfig {
+    let position_embedding = PositionEmbedding::Rope { base: 1e4, percent: 1.0, scaling: Some(scaling) };
+    GptConfig { position_embedding, tied_embeddings: false, ..llama() }
+}
+
+fn gpt2() -> GptConfig {
+    GptConfig {
         num_query_groups: 6,
         kv_channels: 12,
         normalization: Normalization::LayerNorm,
@@ -48,33 +55,33 @@ pub(crate) fn all() -> Vec<(&'static str, ModelType, GptConfig)> {
         qkv_bias: true,
         attention_output_bias: true,
         mlp_bias: true,
-        ..llama
-    };
-    let biases = GptConfig { qkv_bias: true, attention_output_bias: true, mlp_bias: true, ..llama };
-    let nemotron = GptConfig {
+        ..llama()
+    }
+}
+
+fn nemotron() -> GptConfig {
+    GptConfig {
         normalization: Normalization::LayerNorm1p,
-        position_embedding: partial,
+        position_embedding: PositionEmbedding::Rope { base: 1e4, percent: 0.5, scaling: None },
         activation: Activation::SquaredRelu,
         tied_embeddings: false,
-        ..llama
-    };
+        ..llama()
+    }
+}
+
+/// Names, expected families and architectures.
+pub(crate) fn all() -> Vec<(&'static str, ModelType, GptConfig)> {
+    let biases = GptConfig { qkv_bias: true, attention_output_bias: true, mlp_bias: true, ..llama() };
+    let gpt2_erf = GptConfig { activation: Activation::Gelu, tied_embeddings: false, ..gpt2() };
     vec![
-        ("llama", ModelType::Llama, llama.clone()),
-        (
-            "llama3",
-            ModelType::Llama,
-            GptConfig { position_embedding: scaled, tied_embeddings: false, ..llama },
-        ),
+        ("llama", ModelType::Llama, llama()),
+        ("llama3", ModelType::Llama, llama3()),
         ("llama_biases", ModelType::Llama, biases),
-        ("qwen2", ModelType::Qwen2, GptConfig { qkv_bias: true, ..llama }),
-        ("qwen3", ModelType::Qwen3, GptConfig { qk_norm: true, ..llama }),
-        ("gpt2", ModelType::Gpt2, gpt2.clone()),
-        (
-            "gpt2_erf",
-            ModelType::Gpt2,
-            GptConfig { activation: Activation::Gelu, tied_embeddings: false, ..gpt2 },
-        ),
-        ("nemotron", ModelType::Nemotron, nemotron),
+        ("qwen2", ModelType::Qwen2, GptConfig { qkv_bias: true, ..llama() }),
+        ("qwen3", ModelType::Qwen3, GptConfig { qk_norm: true, ..llama() }),
+        ("gpt2", ModelType::Gpt2, gpt2()),
+        ("gpt2_erf", ModelType::Gpt2, gpt2_erf),
+        ("nemotron", ModelType::Nemotron, nemotron()),
     ]
 }
 

@@ -7,6 +7,7 @@ use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, Posit
 use goldlap_kernels::model::weights::{LayerTensor, TensorName, WeightSource};
 
 /// A model with all its weights in memory.
+#[derive(Clone)]
 pub(crate) struct Reference {
     config: GptConfig,
     weights: BTreeMap<TensorName, Vec<f32>>,

@@ -41,7 +41,8 @@ impl Diagnostic {
         Self { file: file.to_owned(), location, message, help, excerpt }
     }
 
-    /// A mistake at the key or value of `path`; the message is prefixed with the path.
+    /// A mistake at the key or value of `path`, or at the head of a file that has no such key; the message is
+    /// prefixed with the path.
     pub fn of_key(
         file: &Path,
         text: &str,
@@ -50,7 +51,8 @@ impl Diagnostic {
         message: &str,
         help: Option<String>,
     ) -> Self {
-        Self::at(file, text, path.locate(text, part), format!("{path}: {message}"), help)
+        let location = path.locate(text, part).unwrap_or(Location { line: 1, column: 1 });
+        Self::at(file, text, Some(location), format!("{path}: {message}"), help)
     }
 }
 

@@ -71,8 +71,8 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut seen = HashSet::new();
-                let mut entries = Vec::new();
+                let mut seen = HashSet::with_capacity(64);
+                let mut entries = Vec::with_capacity(64);
                 while let Some(key) = map.next_key_seed(NewKey(&mut seen))? {
                     entries.push((key, map.next_value()?));
                 }

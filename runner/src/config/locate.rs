@@ -23,7 +23,7 @@ pub enum Part {
     Value,
 }
 
-/// Keys from the root down; a decimal number steps into a list. Displayed as `MODEL_ARGS.--top_k`.
+/// Keys from the root down; a decimal number steps into a list. Displayed as `MODEL_ARGS.--top_k`, `METRICS[0]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyPath(pub Vec<String>);
 
@@ -61,7 +61,14 @@ impl KeyPath {
 
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("."))
+        for (index, key) in self.0.iter().enumerate() {
+            match key.parse::<usize>() {
+                Ok(item) => write!(f, "[{item}]")?,
+                Err(_) if index == 0 => f.write_str(key)?,
+                Err(_) => write!(f, ".{key}")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod diagnostic;
 mod entries;
 mod locate;
 mod raw_case;
+mod read_error;
 mod scalar;
 mod variables;
 mod words;

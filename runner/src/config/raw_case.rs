@@ -10,6 +10,7 @@ use super::{Entries, Scalar};
 /// N_REPEAT at top level, KNOWN_FAILURE).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(expecting = "the keys of a case (MODE, MODEL_ARGS, METRICS, ...)")]
 #[schemars(extend("required" = ["MODE", "MODEL_ARGS", "METRICS"]))]
 pub struct RawCase {
     /// Environment of Megatron's processes. Goldlap reads only N_REPEAT from it; the rest is listed as ignored.
@@ -63,6 +64,7 @@ pub struct RawCase {
 /// What is different on one platform. Flags replace the case's flags one by one; null removes one.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(expecting = "what differs on the platform (MODEL_ARGS, METRICS, ...)")]
 pub struct RawOverride {
     /// Flags that replace, add or (null) remove.
     #[schemars(schema_with = "super::schema::override_args")]
@@ -83,7 +85,7 @@ pub struct RawOverride {
 
 /// A failure that is known and tracked.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "{reason: ..., issue: ...}")]
 pub struct RawKnownFailure {
     /// Why it fails.
     pub reason: String,

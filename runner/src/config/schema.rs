@@ -14,27 +14,29 @@ pub fn schema_json() -> String {
 }
 
 pub(super) fn model_args(_: &mut SchemaGenerator) -> Schema {
-    args(false)
+    let properties: Map<String, Value> =
+        flags::all().map(|flag| (flag.name.to_owned(), flag_schema(flag))).collect();
+    json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
+/// The same flags, each of which may be null too.
 pub(super) fn override_args(_: &mut SchemaGenerator) -> Schema {
-    args(true)
+    let nullable = |flag: &FlagSpec| {
+        let reference = format!("#/properties/MODEL_ARGS/properties/{}", flag.name);
+        json!({ "anyOf": [{ "$ref": reference }, { "type": "null" }] })
+    };
+    let properties: Map<String, Value> =
+        flags::all().map(|flag| (flag.name.to_owned(), nullable(flag))).collect();
+    json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
 pub(super) fn metrics(_: &mut SchemaGenerator) -> Schema {
     let names: Vec<&str> = crate::golden::METRICS.iter().map(|metric| metric.name).collect();
-    json_schema!({ "type": "array", "minItems": 1, "items": { "enum": names } })
+    json_schema!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": names } })
 }
 
-fn args(nullable: bool) -> Schema {
-    let properties: Map<String, Value> =
-        flags::all().map(|flag| (flag.name.to_owned(), flag_schema(flag, nullable))).collect();
-    json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
-}
-
-fn flag_schema(flag: &FlagSpec, nullable: bool) -> Value {
-    let kind = value_schema(flag.value);
-    let mut schema = if nullable { json!({ "anyOf": [kind, { "type": "null" }] }) } else { kind };
+fn flag_schema(flag: &FlagSpec) -> Value {
+    let mut schema = value_schema(flag.value);
     let note = match flag.support {
         Support::Used => String::new(),
         Support::Irrelevant(reason) => format!(" (changes nothing here: {reason})"),

@@ -20,7 +20,8 @@ impl Words {
         if text.is_empty() {
             return Ok(Self::Dropped);
         }
-        let text = unquote(text)?;
+        let plain = !text.contains([' ', '\t', '\n', '\r', '\'', '"', '\\']);
+        let text = if plain { text.to_owned() } else { unquote(text)? };
         Ok(match text.as_str() {
             "true" => Self::Bare,
             bracketed if encloses(bracketed, '[', ']') => Self::Many(

@@ -1,9 +1,25 @@
 //! Between clients and ranks: routes requests, watches ranks, loses nothing.
 
+mod clients;
+mod from_clients;
+mod from_ranks;
+mod handle;
+mod lifecycle;
 mod rank_link;
+mod ranks;
+mod requests;
 mod routing;
+mod serve;
 pub(crate) mod socket;
+pub mod state;
+mod stats;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
+pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotReady, spawn};
+pub use lifecycle::Lifecycle;
 pub use rank_link::{LinkError, RankLink};
 pub use socket::SocketError;
+pub use state::{Detokenize, Settings};
+pub use stats::{CoordinatorStats, Counters, RankLoad};

@@ -36,13 +36,13 @@ pub enum LinkError {
     },
 }
 
-/// How long a send may block, and how long the last messages may take on close.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the last messages may take to get out.
+const LINGER: Duration = Duration::from_secs(2);
 
 impl RankLink {
     /// Connects to `tcp://127.0.0.1:<port>` under the identity `mp-coord-<rank>`.
     pub fn connect(endpoint: &str, rank: u32) -> Result<RankLink, LinkError> {
-        let dealer = Dealer::connect(endpoint, Some(&identity_of(rank)), PATIENCE)?;
+        let dealer = Dealer::connect(endpoint, Some(&identity_of(rank)), LINGER)?;
         Ok(RankLink { dealer, limits: WireLimits::default() })
     }
 
@@ -87,6 +87,12 @@ impl RankLink {
     /// Leaves.
     pub fn disconnect(self) -> Result<(), LinkError> {
         self.send(&RankMessage::Disconnect)
+    }
+
+    /// Sends bytes as they are, well-formed or not.
+    #[cfg(test)]
+    pub(super) fn send_raw(&self, payload: Vec<u8>) {
+        self.dealer.send(payload).expect("sent");
     }
 
     fn send(&self, message: &RankMessage) -> Result<(), LinkError> {

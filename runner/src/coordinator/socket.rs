@@ -3,6 +3,7 @@
 //! Nothing here waits without a bound: every receive polls with a timeout, sends do not wait (ROUTER) or wait a
 //! bounded time (DEALER), and every socket lingers a bounded time, since ZMQ's default is to wait for ever.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A socket that could not be opened or used.
@@ -13,8 +14,14 @@ pub struct SocketError {
     why: String,
 }
 
+impl SocketError {
+    pub(super) fn new(what: impl Into<String>, why: impl ToString) -> SocketError {
+        SocketError { what: what.into(), why: why.to_string() }
+    }
+}
+
 fn failed(what: impl Into<String>) -> impl FnOnce(zmq::Error) -> SocketError {
-    move |error| SocketError { what: what.into(), why: error.to_string() }
+    move |error| SocketError::new(what, error)
 }
 
 fn milliseconds(timeout: Duration) -> i64 {
@@ -25,6 +32,127 @@ fn milliseconds(timeout: Duration) -> i64 {
 /// Messages that a peer may leave unread before it counts as gone.
 const SEND_QUEUE: i32 = 100_000;
 
+/// What came from a peer.
+pub(super) struct Delivered {
+    /// ZMQ identity of the sender.
+    pub(super) identity: Vec<u8>,
+    /// First frame after the identity; empty if there was none.
+    pub(super) payload: Vec<u8>,
+    /// Frames after the identity; 1 in a well-formed message.
+    pub(super) num_frames: usize,
+}
+
+/// How a send ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Handed over to the connection.
+    Queued,
+    /// Nobody with that identity is connected.
+    Unreachable,
+    /// The peer does not read; its queue is full.
+    Full,
+}
+
+/// The coordinator's socket.
+pub(super) struct Router {
+    socket: zmq::Socket,
+    wake: zmq::Socket,
+    endpoint: String,
+}
+
+/// Wakes a [`Router`] that waits, from another thread.
+pub(super) struct Waker(Mutex<zmq::Socket>);
+
+impl Waker {
+    pub(super) fn wake(&self) {
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full queue means that the router will wake anyway; a closed one that it has ended.
+        let _ = socket.send(&b""[..], zmq::DONTWAIT);
+    }
+}
+
+impl Router {
+    /// Binds to a free port on loopback.
+    pub(super) fn bind(max_message_bytes: usize, linger: Duration) -> Result<(Router, Waker), SocketError> {
+        let context = zmq::Context::new();
+        let open =
+            |kind, name: &str| context.socket(kind).map_err(failed(format!("cannot open a {name} socket")));
+        let (socket, wake, waker) =
+            (open(zmq::ROUTER, "ROUTER")?, open(zmq::PAIR, "PAIR")?, open(zmq::PAIR, "PAIR")?);
+        let configure = || {
+            socket.set_router_mandatory(true)?;
+            socket.set_linger(milliseconds(linger) as i32)?;
+            socket.set_maxmsgsize(max_message_bytes as i64)?;
+            socket.set_sndhwm(SEND_QUEUE)?;
+            wake.set_linger(0)?;
+            waker.set_linger(0)?;
+            // The context is this router's own, so that the name cannot collide.
+            wake.bind("inproc://wake")?;
+            waker.connect("inproc://wake")
+        };
+        configure().map_err(failed("cannot set up the coordinator's sockets"))?;
+        socket
+            .bind("tcp://127.0.0.1:*")
+            .map_err(failed("cannot bind the coordinator to a port of 127.0.0.1"))?;
+        let endpoint =
+            socket.get_last_endpoint().map_err(failed("cannot read the coordinator's endpoint"))?;
+        let endpoint = endpoint
+            .map_err(|_| SocketError::new("cannot read the coordinator's endpoint", "it is not UTF-8"))?;
+        Ok((Router { socket, wake, endpoint }, Waker(Mutex::new(waker))))
+    }
+
+    /// `tcp://127.0.0.1:<port>`.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Waits until a message or a wake-up comes, or `timeout` has passed.
+    pub(super) fn wait(&self, timeout: Duration) -> Result<(), SocketError> {
+        let mut items = [self.socket.as_poll_item(zmq::POLLIN), self.wake.as_poll_item(zmq::POLLIN)];
+        match zmq::poll(&mut items, milliseconds(timeout)) {
+            Ok(_) | Err(zmq::Error::EINTR) => {}
+            Err(error) => return Err(failed("cannot wait for messages")(error)),
+        }
+        while self.wake.recv_bytes(zmq::DONTWAIT).is_ok() {}
+        Ok(())
+    }
+
+    /// Takes a message that has come already.
+    pub(super) fn receive(&self) -> Result<Option<Delivered>, SocketError> {
+        let identity = match self.socket.recv_bytes(zmq::DONTWAIT) {
+            Ok(identity) => identity,
+            Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Ok(None),
+            Err(error) => return Err(failed("cannot receive")(error)),
+        };
+        let mut delivered = Delivered { identity, payload: Vec::new(), num_frames: 0 };
+        while self.socket.get_rcvmore().map_err(failed("cannot receive"))? {
+            // The later frames of a message are there once the first is.
+            let frame = self.socket.recv_bytes(0).map_err(failed("cannot receive"))?;
+            if delivered.num_frames == 0 {
+                delivered.payload = frame;
+            }
+            delivered.num_frames += 1;
+        }
+        Ok(Some(delivered))
+    }
+
+    /// Sends without waiting.
+    pub(super) fn send(&self, identity: &[u8], payload: Vec<u8>) -> Result<Sent, SocketError> {
+        match self.socket.send(identity, zmq::SNDMORE | zmq::DONTWAIT) {
+            Ok(()) => {}
+            Err(zmq::Error::EHOSTUNREACH) => return Ok(Sent::Unreachable),
+            Err(zmq::Error::EAGAIN) => return Ok(Sent::Full),
+            Err(error) => return Err(failed("cannot send")(error)),
+        }
+        match self.socket.send(payload, zmq::DONTWAIT) {
+            Ok(()) => Ok(Sent::Queued),
+            Err(zmq::Error::EHOSTUNREACH) => Ok(Sent::Unreachable),
+            Err(zmq::Error::EAGAIN) => Ok(Sent::Full),
+            Err(error) => Err(failed("cannot send")(error)),
+        }
+    }
+}
+
 /// A peer's end: a rank, or a client.
 pub(crate) struct Dealer {
     socket: zmq::Socket,
@@ -32,19 +160,19 @@ pub(crate) struct Dealer {
 
 impl Dealer {
     /// Starts to connect; a coordinator that is not there shows only when nothing is answered.
-    /// `patience` bounds one send, and how long the last messages may take when the socket closes.
+    /// A send blocks for two seconds at most; the last messages have `linger` to get out when the socket closes.
     pub(crate) fn connect(
         endpoint: &str,
         identity: Option<&str>,
-        patience: Duration,
+        linger: Duration,
     ) -> Result<Dealer, SocketError> {
         let open = || {
             let socket = zmq::Context::new().socket(zmq::DEALER)?;
             if let Some(identity) = identity {
                 socket.set_identity(identity.as_bytes())?;
             }
-            socket.set_linger(milliseconds(patience) as i32)?;
-            socket.set_sndtimeo(milliseconds(patience) as i32)?;
+            socket.set_linger(milliseconds(linger) as i32)?;
+            socket.set_sndtimeo(2000)?;
             socket.set_sndhwm(SEND_QUEUE)?;
             // As the original: replies wait in the receiver's memory, not in the coordinator's.
             socket.set_rcvhwm(0)?;

@@ -1,5 +1,6 @@
 //! One replica's life: step() = schedule -> forward -> sample -> postprocess.
 
+mod backend;
 mod block_allocator;
 #[expect(clippy::module_inception, reason = "the room is named after its main noun")]
 mod engine;
@@ -16,6 +17,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
+pub use backend::{Backend, BackendError};
 pub use engine::Engine;
 pub use limits::{EngineLimits, LimitsError, kv_cache_shape};
 pub use offline::{OfflineRun, generate};

@@ -1,6 +1,5 @@
 //! A rank process from start to end: open the model, warm up, register, serve until STOP, report.
 
-mod backend;
 mod desk;
 mod lifecycle;
 mod pulse;
@@ -18,9 +17,9 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::coordinator::wire::{PROTOCOL_VERSION, RankReady};
 use crate::coordinator::{LinkError, RankLink};
+use crate::engine::backend::{Backend, BackendError};
 use crate::metrics::Clock;
 use crate::topology::RankSpec;
-use backend::Backend;
 use pulse::Pulse;
 use serve::Server;
 use warm_up::warm_up;
@@ -37,8 +36,8 @@ enum RankError {
     Spec(#[from] serde_json::Error),
     #[error("heartbeat_s is {0}, expected a number of seconds above 0")]
     Heartbeat(f64),
-    #[error("cannot open the model: {0}")]
-    Backend(String),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     #[error("the warm-up failed: {0}")]
     WarmUp(#[from] goldlap_kernels::model::step::StepError),
     #[error("no coordinator at {endpoint}: {why}")]
@@ -78,7 +77,7 @@ pub fn run_rank(spec: &RankSpec) -> ExitCode {
 
 fn live(spec: &RankSpec, log: RankLog) -> Result<(), RankError> {
     let interval = heartbeat_interval(spec.heartbeat_s)?;
-    let mut backend = Backend::open(spec)?;
+    let mut backend = Backend::open(&spec.platform, &spec.packed_model, &spec.engine)?;
     let warmed = warm_up(backend.model.as_mut(), &backend.limits, log.clock)?;
     log.line(&format!("{} on {}, {warmed}", spec.packed_model.display(), backend.device));
     let link = register(spec, &backend)?;

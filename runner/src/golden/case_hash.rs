@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::json::Json;
 
 /// Keys of a plan that say how it is judged, or where it lies, not what it computes.
-const NOT_PART: [&str; 11] = [
+const NOT_PART: [&str; 12] = [
     "name",
     "folder",
     "golden_folder",
@@ -17,6 +17,7 @@ const NOT_PART: [&str; 11] = [
     "output_path",
     "throughput_check_only",
     "ignored_flags",
+    "settings",
 ];
 
 /// Hash of a plan (as JSON), the same on every machine: of absolute paths, only the last part counts.

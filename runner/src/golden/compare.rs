@@ -56,6 +56,7 @@ impl<'a> Rules<'a> {
 pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
     let mut verdict = Verdict::default();
     verdict.problems.extend(unfinished(run.record));
+    verdict.problems.extend(run.record.rank_faults.iter().cloned());
     verdict.problems.extend(untrusted(rules, golden));
     if rules.metrics.is_empty() {
         verdict.problems.push(
@@ -63,7 +64,7 @@ pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
                 .to_owned(),
         );
     }
-    let metrics: Vec<Result<Metric, MetricVerdict>> =
+    let metrics: Vec<Result<Metric, Box<MetricVerdict>>> =
         rules.metrics.iter().map(|name| usable(name, rules, golden)).collect();
     let any_per_request =
         metrics.iter().any(|m| m.as_ref().is_ok_and(|m| m.row().scope == Scope::PerRequest));
@@ -72,7 +73,7 @@ pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
     }
     for metric in metrics {
         verdict.metrics.push(match metric {
-            Err(failed) => failed,
+            Err(failed) => *failed,
             Ok(metric) => match metric.row().scope {
                 Scope::PerRequest => compare_requests(metric, rules, run.record, golden),
                 Scope::System => compare_system(metric, rules, run, golden),
@@ -84,18 +85,17 @@ pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
 }
 
 /// The metric of that name, or why it cannot be compared.
-fn usable(name: &str, rules: &Rules<'_>, golden: &Golden) -> Result<Metric, MetricVerdict> {
-    let metric: Metric = name.parse().map_err(|why: String| MetricVerdict::failed(name, why))?;
+fn usable(name: &str, rules: &Rules<'_>, golden: &Golden) -> Result<Metric, Box<MetricVerdict>> {
+    let failed = |what: String| Box::new(MetricVerdict::failed(name, what));
+    let metric: Metric = name.parse().map_err(failed)?;
     if let Some(tolerance) = rules.tolerance(metric) {
         if !metric.takes_tolerance() {
-            return Err(MetricVerdict::failed(
-                name,
-                format!("TOLERANCES gives it {tolerance}, but it is compared exactly and takes no tolerance"),
-            ));
+            return Err(failed(format!(
+                "TOLERANCES gives it {tolerance}, but it is compared exactly and takes no tolerance"
+            )));
         }
         if !(tolerance.is_finite() && tolerance >= 0.0) {
-            let what = format!("TOLERANCES gives it {tolerance}; expected a number from 0");
-            return Err(MetricVerdict::failed(name, what));
+            return Err(failed(format!("TOLERANCES gives it {tolerance}; expected a number from 0")));
         }
     }
     let held = golden.held_metrics();
@@ -103,10 +103,7 @@ fn usable(name: &str, rules: &Rules<'_>, golden: &Golden) -> Result<Metric, Metr
         return Ok(metric);
     }
     let held = if held.is_empty() { "no metric at all".to_owned() } else { held.join(", ") };
-    Err(MetricVerdict::failed(
-        name,
-        format!("METRICS names it, but the golden does not have it; the golden has {held}"),
-    ))
+    Err(failed(format!("METRICS names it, but the golden does not have it; the golden has {held}")))
 }
 
 /// Requests that did not end well fail the case whatever METRICS says.

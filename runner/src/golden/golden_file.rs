@@ -184,6 +184,12 @@ impl GoldenRequest {
         list.as_deref()
     }
 
+    /// The metric's value as JSON, so that any two compare.
+    pub(super) fn value(&self, metric: Metric) -> Option<Json> {
+        let json = self.to_json();
+        json.get(metric.name()).cloned()
+    }
+
     fn to_json(&self) -> Json {
         let logprobs = |list: &Vec<f32>| Json::Array(list.iter().copied().map(logprob_to_json).collect());
         let tokens = |list: &Vec<u32>| Json::Array(list.iter().map(|&t| Json::from(u64::from(t))).collect());

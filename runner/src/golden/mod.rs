@@ -1,6 +1,8 @@
 //! Golden records: read, compare, and the policy by which they change.
 
 mod case_hash;
+mod change;
+mod check;
 mod comparator;
 mod compare;
 mod compare_requests;
@@ -13,14 +15,29 @@ mod metric;
 mod number;
 mod provenance;
 mod read;
+mod review;
+mod store;
+#[cfg(test)]
+pub(crate) mod test_plan;
+#[cfg(test)]
+pub(crate) mod test_run;
 mod text_diff;
+mod update;
+mod update_command;
 mod verdict;
 
 pub use case_hash::case_hash;
+pub use change::{Change, changes};
+pub use check::{Finding, check};
 pub use comparator::{Comparator, settled};
 pub use compare::{Rules, Run, compare};
 pub use golden_file::{Golden, GoldenError, GoldenRequest, Integrity, SystemValue};
 pub use json::{Json, JsonError};
 pub use metric::*;
+pub(crate) use number::logprob_to_json;
 pub use provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};
+pub use review::{Acceptance, Review, ReviewError, reject};
+pub use store::{GoldenId, Store};
+pub use update::{Judgement, Policy, accept_command, judge};
+pub use update_command::UpdateGoldens;
 pub use verdict::{Difference, MetricVerdict, Outcome, Verdict};

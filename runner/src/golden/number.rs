@@ -3,7 +3,7 @@
 use super::json::Json;
 
 /// A logprob as JSON: the shortest decimal that reads back as the same f32, also by way of f64.
-pub(super) fn logprob_to_json(value: f32) -> Json {
+pub(crate) fn logprob_to_json(value: f32) -> Json {
     // A Display of f32 always parses as f64; if rounding twice would miss the bits, f64's own digits do not.
     let short = value.to_string().parse::<f64>().unwrap_or(f64::from(value));
     let exact = (short as f32).to_bits() == value.to_bits();

@@ -1,7 +1,23 @@
-//! Plans become trials; `run_case` is the route through all rooms.
+//! Plans become trials; [`run_case`] is the route through all rooms.
 
+mod catalogue;
+mod commit;
+mod machine;
 mod platform_choice;
+mod prepared_model;
+mod ranks;
 mod roots;
+mod run_case;
+mod serve;
+mod suite;
+mod trials;
 
+pub use catalogue::{Fate, ListedCase, Setting};
+pub use machine::num_cores;
 pub use platform_choice::{PLATFORM_VARIABLE, PlatformChoice, PlatformError, choose_platform};
-pub use roots::Roots;
+pub use prepared_model::{ModelError, PreparedModel};
+pub use roots::{CASES_VARIABLE, GOLDENS_VARIABLE, OUTPUT_VARIABLE, Roots};
+pub use run_case::{CaseContext, run_case};
+pub use serve::{ServeError, ServeInputs, Served, serve};
+pub use suite::suite_main;
+pub use trials::{CollectedResults, rank_role, run_trials};

@@ -39,6 +39,9 @@ pub struct RunRecord {
     pub ranks: Vec<RankRecord>,
     /// What went wrong and was survived, in time order.
     pub incidents: Vec<Incident>,
+    /// What ranks did wrong by themselves (crash, hang); each fails the case, even if its requests were served.
+    #[serde(default)]
+    pub rank_faults: Vec<String>,
 }
 
 /// Life of one request as the client saw it.

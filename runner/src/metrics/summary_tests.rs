@@ -36,6 +36,7 @@ fn record(requests: Vec<RequestRecord>) -> RunRecord {
         requests,
         ranks: Vec::new(),
         incidents: Vec::new(),
+        rank_faults: Vec::new(),
     }
 }
 

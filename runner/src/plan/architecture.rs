@@ -6,7 +6,7 @@ use super::case_plan::{Origin, TokenizerPlan};
 use super::resolution::Resolution;
 
 /// Tokens of the built-in vocabulary: the 100,256 ranks of cl100k_base after 1,000 special ids.
-const BUILT_IN_VOCABULARY: usize = 101_256;
+pub(super) const BUILT_IN_VOCABULARY: usize = 101_256;
 /// Megatron cuts TikTokenizer's vocabulary to this size unless --vocab-size says otherwise.
 const TIKTOKEN_VOCABULARY: usize = 1 << 17;
 /// A model beyond this many weights per matrix or layers is a mistake.

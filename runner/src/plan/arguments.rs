@@ -8,13 +8,13 @@ use super::resolution::Problem;
 
 /// One flag as given.
 #[derive(Debug)]
-pub(super) struct Argument {
+pub(super) struct Argument<'a> {
     pub(super) flag: &'static FlagSpec,
     pub(super) value: ArgumentValue,
     /// As the file spells it.
-    pub(super) spelling: String,
-    pub(super) path: KeyPath,
-    pub(super) origin: Origin,
+    pub(super) spelling: &'a str,
+    /// The entry of PLATFORMS that gives it, if one does.
+    platform: Option<&'a str>,
 }
 
 /// Its value.
@@ -26,96 +26,133 @@ pub(super) enum ArgumentValue {
     Dropped,
     /// A path that names a variable without a value here.
     Unset(&'static str),
+    /// Wrong, and reported.
+    Broken,
+    /// Null under PLATFORMS: taken away.
+    Removed,
 }
 
 type RawArgs = Entries<Option<Scalar>>;
 
-/// Merges, looks up and types all flags. Problems are added to `problems`; a flag with a problem is left out.
-pub(super) fn merge(
-    case: &RawCase,
+/// Merges, looks up and types all flags, those of other platforms included, whose mistakes would otherwise show
+/// on another machine only. Problems are added to `problems`; a flag with a wrong value is marked as broken.
+pub(super) fn merge<'a>(
+    case: &'a RawCase,
     platform: &str,
     environment: &Environment,
     problems: &mut Vec<Problem>,
-) -> Vec<Argument> {
-    let none = RawArgs::default();
-    let common = case.model_args.as_ref().unwrap_or(&none);
-    let overrides =
-        case.platforms.as_ref().and_then(|all| all.get(platform)).and_then(|o| o.model_args.as_ref());
-    let overrides = overrides.unwrap_or(&none);
-    let common_path = KeyPath::new(&["MODEL_ARGS"]);
-    let override_path = KeyPath::new(&["PLATFORMS", platform, "MODEL_ARGS"]);
-
-    let mut arguments = Vec::with_capacity(common.0.len() + overrides.0.len());
-    for (name, value) in common.iter() {
-        let argument =
-            read(name, value.as_ref(), common_path.child(name), Origin::Case, environment, problems);
-        if overrides.get(name).is_none() {
-            arguments.extend(argument);
+) -> Vec<Argument<'a>> {
+    let mut read_all = |args: &'a RawArgs, platform: Option<&'a str>| -> Vec<Argument<'a>> {
+        let read_one = |(name, value): (&str, &'a Option<Scalar>)| {
+            read(name, value.as_ref(), platform, environment, problems)
+        };
+        args.iter().filter_map(read_one).collect()
+    };
+    let mut arguments = case.model_args.as_ref().map_or_else(Vec::new, |args| read_all(args, None));
+    for (name, special) in case.platforms.iter().flat_map(|all| all.iter()) {
+        let Some(overrides) = &special.model_args else { continue };
+        let replacements = read_all(overrides, Some(name));
+        if name == platform {
+            arguments.retain(|argument| overrides.get(argument.flag.name).is_none());
+            arguments.extend(replacements.into_iter().filter(|argument| !argument.is_removal()));
         }
     }
-    for (name, value) in overrides.iter() {
-        let path = override_path.child(name);
-        match value {
-            None if common.get(name).is_some() => {}
-            None => problems.push(Problem {
-                path,
-                part: Part::Value,
-                message: "null removes a flag, and MODEL_ARGS has no such flag".to_owned(),
-                help: None,
-            }),
-            Some(_) => {
-                arguments.extend(read(name, value.as_ref(), path, Origin::Platform, environment, problems))
-            }
-        }
-    }
+    check_removals(case, problems);
     arguments
 }
 
-fn read(
-    name: &str,
-    value: Option<&Scalar>,
-    path: KeyPath,
-    origin: Origin,
-    environment: &Environment,
-    problems: &mut Vec<Problem>,
-) -> Option<Argument> {
-    let Some(flag) = flags::find(name) else {
-        problems.push(Problem {
-            path,
-            part: Part::Key,
-            message: "unknown flag".to_owned(),
-            help: flags::advice(name),
-        });
-        return None;
-    };
-    let Some(value) = value else {
-        let message = format!("expected {}, got nothing", flag.value);
-        problems.push(Problem { path, part: Part::Value, message, help: flag.value.advice("") });
-        return None;
-    };
-    match type_value(flag, value.as_str(), environment) {
-        Ok(typed) => Some(Argument { flag, value: typed, spelling: value.0.clone(), path, origin }),
-        Err(message) => {
-            problems.push(Problem {
-                path,
-                part: Part::Value,
-                message,
-                help: flag.value.advice(value.as_str()),
-            });
-            None
+impl Argument<'_> {
+    /// Where the file gives it.
+    pub(super) fn path(&self) -> KeyPath {
+        path_of(self.flag.name, self.platform)
+    }
+
+    /// Who gives it.
+    pub(super) fn origin(&self) -> Origin {
+        if self.platform.is_some() { Origin::Platform } else { Origin::Case }
+    }
+
+    /// The value, if there is one.
+    pub(super) fn known(&self) -> Option<&FlagValue> {
+        match &self.value {
+            ArgumentValue::Known(value) => Some(value),
+            ArgumentValue::Dropped
+            | ArgumentValue::Unset(_)
+            | ArgumentValue::Broken
+            | ArgumentValue::Removed => None,
+        }
+    }
+
+    /// A null under PLATFORMS, which takes the flag away.
+    fn is_removal(&self) -> bool {
+        matches!(self.value, ArgumentValue::Removed)
+    }
+}
+
+/// A null that removes nothing is a misspelling or a leftover.
+fn check_removals(case: &RawCase, problems: &mut Vec<Problem>) {
+    for (platform, special) in case.platforms.iter().flat_map(|all| all.iter()) {
+        for (name, value) in special.model_args.iter().flat_map(|args| args.iter()) {
+            let common = case.model_args.as_ref().is_some_and(|args| args.get(name).is_some());
+            if value.is_none() && !common && flags::find(name).is_some() {
+                problems.push(Problem {
+                    path: path_of(name, Some(platform)),
+                    part: Part::Value,
+                    message: "null removes a flag, and MODEL_ARGS has no such flag".to_owned(),
+                    help: None,
+                });
+            }
         }
     }
 }
 
-fn type_value(flag: &FlagSpec, text: &str, environment: &Environment) -> Result<ArgumentValue, String> {
+fn path_of(flag: &str, platform: Option<&str>) -> KeyPath {
+    match platform {
+        Some(platform) => KeyPath::new(&["PLATFORMS", platform, "MODEL_ARGS", flag]),
+        None => KeyPath::new(&["MODEL_ARGS", flag]),
+    }
+}
+
+fn read<'a>(
+    name: &str,
+    value: Option<&'a Scalar>,
+    platform: Option<&'a str>,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+) -> Option<Argument<'a>> {
+    let path = || path_of(name, platform);
+    let Some(flag) = flags::find(name) else {
+        let (message, help) = ("unknown flag".to_owned(), flags::advice(name));
+        problems.push(Problem { path: path(), part: Part::Key, message, help });
+        return None;
+    };
+    let typed = match value {
+        Some(value) => type_value(flag, value.as_str(), environment),
+        None if platform.is_some() => Ok(ArgumentValue::Removed),
+        None => Err((format!("expected {}, got nothing", flag.value), None)),
+    };
+    let value_read = typed.unwrap_or_else(|(message, help)| {
+        problems.push(Problem { path: path(), part: Part::Value, message, help });
+        ArgumentValue::Broken
+    });
+    let spelling = value.map_or("", Scalar::as_str);
+    Some(Argument { flag, value: value_read, spelling, platform })
+}
+
+/// What is wrong, and advice.
+type Complaint = (String, Option<String>);
+
+fn type_value(flag: &FlagSpec, text: &str, environment: &Environment) -> Result<ArgumentValue, Complaint> {
     let text = match environment.substitute(text) {
         Ok(text) => text,
         Err(SubstitutionError::Unset(variable)) if flag.value == ValueType::Path => {
             return Ok(ArgumentValue::Unset(variable));
         }
-        Err(SubstitutionError::Unset(variable)) => return Err(format!("the variable {variable} is not set")),
-        Err(SubstitutionError::Malformed(message)) => return Err(message),
+        Err(SubstitutionError::Unset(variable)) => {
+            return Err((format!("the variable {variable} is not set"), None));
+        }
+        Err(SubstitutionError::Malformed(message)) => return Err((message, None)),
     };
-    let value = flag.value.parse_text(&text)?;
+    let value = flag.value.parse_text(&text).map_err(|message| (message, flag.value.advice(&text)))?;
     Ok(value.map_or(ArgumentValue::Dropped, ArgumentValue::Known))
 }

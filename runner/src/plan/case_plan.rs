@@ -1,5 +1,6 @@
 //! What will be done for one case: fully resolved, immutable, printable.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -234,18 +235,18 @@ pub struct KnownFailure {
 #[derive(Clone, Debug, Serialize)]
 pub struct IgnoredFlag {
     /// `--flag`.
-    pub flag: String,
+    pub flag: Cow<'static, str>,
     /// The value given.
     pub value: String,
     /// Why it changes nothing here.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
 }
 
 /// A resolved setting and where its value came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
     /// `--flag`, or a key of the file.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// As it would be written.
     pub value: String,
     /// Where it came from.

@@ -16,6 +16,9 @@ const TEST_TYPES: [&str; 6] =
 impl Resolution<'_> {
     /// Checks every key that decides nothing, or only whether the case runs at all.
     pub(super) fn check_keys(&mut self, case: &RawCase) {
+        if case.mode.is_none() {
+            self.error_at(KeyPath::new(&["MODE"]), "the key is missing", Some("write MODE: inference"));
+        }
         self.check_word("MODE", case.mode.as_ref(), &["inference", "pretraining", "rl"]);
         self.check_word("LAUNCHER", case.launcher.as_ref(), &["torchrun", "ft_launcher"]);
         self.check_word("TEST_TYPE", case.test_type.as_ref(), &TEST_TYPES);
@@ -37,14 +40,14 @@ impl Resolution<'_> {
             }
         }
         if case.model_args.is_none() {
-            self.error_at(KeyPath::new(&["MODEL_ARGS"]), "is missing", None);
+            self.error_at(KeyPath::new(&["MODEL_ARGS"]), "the key is missing", None);
         }
         self.check_platforms(case);
         self.check_environment(case);
         if case.launcher.is_some() {
             let value = case.launcher.as_ref().map_or_else(String::new, |launcher| launcher.0.clone());
-            let reason = "Goldlap starts its replicas itself".to_owned();
-            self.ignored.push(IgnoredFlag { flag: "LAUNCHER".to_owned(), value, reason });
+            let reason = "Goldlap starts its replicas itself".into();
+            self.ignored.push(IgnoredFlag { flag: "LAUNCHER".into(), value, reason });
         }
     }
 
@@ -59,7 +62,7 @@ impl Resolution<'_> {
         for (name, _) in case.platforms.iter().flat_map(|platforms| platforms.iter()) {
             if let Err(message) = name.parse::<Platform>() {
                 let help = suggestion(name, ["cpu", "vcuda", "dgx_h100", "h100x1"]);
-                self.error_at(KeyPath::new(&["PLATFORMS", name]), message, help.as_deref());
+                self.error_at_key(KeyPath::new(&["PLATFORMS", name]), message, help.as_deref());
             }
         }
     }
@@ -83,8 +86,8 @@ impl Resolution<'_> {
                 }
                 _ => {
                     let reason =
-                        "an environment variable of Megatron's processes; nothing here reads it".to_owned();
-                    let (flag, value) = (format!("ENV_VARS.{name}"), value.to_owned());
+                        "an environment variable of Megatron's processes; nothing here reads it".into();
+                    let (flag, value) = (format!("ENV_VARS.{name}").into(), value.to_owned());
                     self.ignored.push(IgnoredFlag { flag, value, reason });
                 }
             }

@@ -87,7 +87,7 @@ impl Resolution<'_> {
                 tolerances.retain(|(earlier, _)| earlier != name);
                 tolerances.push((name.to_owned(), tolerance));
                 self.note(
-                    &format!("TOLERANCES.{name}"),
+                    format!("TOLERANCES.{name}"),
                     tolerance.to_string(),
                     origin,
                     "allowed distance from the golden",

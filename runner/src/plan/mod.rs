@@ -21,3 +21,6 @@ pub use case_plan::*;
 pub use inputs::{Disposition, PlanInputs};
 pub use platform::Platform;
 pub use resolve::plan_case;
+
+#[cfg(test)]
+mod tests;

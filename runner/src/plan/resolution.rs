@@ -1,6 +1,7 @@
 //! A plan in the making: flags are taken by name, and every taken value leaves a [`Setting`] with its source.
 //! Mistakes and obstacles are collected, so that one listing shows them all.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::config::flags::{self, FlagValue, Support};
@@ -26,7 +27,7 @@ pub(super) struct Problem {
 pub(super) struct Resolution<'a> {
     pub(super) inputs: &'a PlanInputs<'a>,
     pub(super) case: &'a RawCase,
-    arguments: Vec<Argument>,
+    arguments: Vec<Argument<'a>>,
     problems: Vec<Problem>,
     obstacles: Vec<String>,
     pub(super) settings: Vec<Setting>,
@@ -63,14 +64,14 @@ impl<'a> Resolution<'a> {
             let reason = match flag.support {
                 Support::Used => match argument.value {
                     ArgumentValue::Dropped => "empty: dropped, as in the original",
-                    ArgumentValue::Known(_) | ArgumentValue::Unset(_) => continue,
+                    ArgumentValue::Known(_)
+                    | ArgumentValue::Unset(_)
+                    | ArgumentValue::Broken
+                    | ArgumentValue::Removed => continue,
                 },
                 Support::Irrelevant(reason) | Support::Removed(reason) => reason,
                 Support::NotYet(reason) => {
-                    let given = match &argument.value {
-                        ArgumentValue::Known(value) => Some(value),
-                        ArgumentValue::Dropped | ArgumentValue::Unset(_) => None,
-                    };
+                    let given = argument.known();
                     if given.is_some() && given != default_of(flag).as_ref() {
                         self.obstacles.push(format!("{}: {reason}", flag.name));
                         continue;
@@ -78,8 +79,8 @@ impl<'a> Resolution<'a> {
                     "its default"
                 }
             };
-            let (flag, value) = (flag.name.to_owned(), argument.spelling.clone());
-            self.ignored.push(IgnoredFlag { flag, value, reason: reason.to_owned() });
+            let value = argument.spelling.to_owned();
+            self.ignored.push(IgnoredFlag { flag: flag.name.into(), value, reason: reason.into() });
         }
     }
 
@@ -87,6 +88,12 @@ impl<'a> Resolution<'a> {
     pub(super) fn error_at(&mut self, path: KeyPath, message: impl Into<String>, help: Option<&str>) {
         let help = help.map(str::to_owned);
         self.problems.push(Problem { path, part: Part::Value, message: message.into(), help });
+    }
+
+    /// A mistake in the name of an entry.
+    pub(super) fn error_at_key(&mut self, path: KeyPath, message: impl Into<String>, help: Option<&str>) {
+        let help = help.map(str::to_owned);
+        self.problems.push(Problem { path, part: Part::Key, message: message.into(), help });
     }
 
     /// A mistake in a flag's value, or in its absence.
@@ -103,10 +110,10 @@ impl<'a> Resolution<'a> {
     }
 
     /// A flag that turned out to change nothing.
-    pub(super) fn ignore(&mut self, flag: &str, reason: &str) {
+    pub(super) fn ignore(&mut self, flag: &'static str, reason: impl Into<Cow<'static, str>>) {
         if let Some(argument) = self.argument(flag) {
-            let (flag, value, reason) = (flag.to_owned(), argument.spelling.clone(), reason.to_owned());
-            self.ignored.push(IgnoredFlag { flag, value, reason });
+            let value = argument.spelling.to_owned();
+            self.ignored.push(IgnoredFlag { flag: flag.into(), value, reason: reason.into() });
         }
     }
 
@@ -127,14 +134,13 @@ impl<'a> Resolution<'a> {
         if self.obstacles.is_empty() { Ok(()) } else { Err(Rejection::Skip(self.obstacles.join("; "))) }
     }
 
-    fn argument(&self, name: &str) -> Option<&Argument> {
+    fn argument(&self, name: &str) -> Option<&Argument<'a>> {
         self.arguments.iter().find(|argument| argument.flag.name == name)
     }
 
     /// Path of a flag: where it is given, or where it would be.
     pub(super) fn path_of(&self, flag: &str) -> KeyPath {
-        self.argument(flag)
-            .map_or_else(|| KeyPath::new(&["MODEL_ARGS", flag]), |argument| argument.path.clone())
+        self.argument(flag).map_or_else(|| KeyPath::new(&["MODEL_ARGS", flag]), Argument::path)
     }
 
     /// Whether the case gives the flag.
@@ -147,8 +153,8 @@ impl<'a> Resolution<'a> {
         let flag = flags::find(name).unwrap_or_else(|| unreachable!("{name} is not in the flag table"));
         debug_assert_eq!(flag.support, Support::Used, "{name}");
         let (value, origin) = match self.argument(name) {
-            Some(Argument { value: ArgumentValue::Known(value), origin, .. }) => (value.clone(), *origin),
-            _ => (default_of(flag)?, Origin::Default),
+            Some(argument) if argument.known().is_some() => (argument.known()?.clone(), argument.origin()),
+            Some(_) | None => (default_of(flag)?, Origin::Default),
         };
         self.note(name, value.to_string(), origin, flag.meaning);
         Some(value)
@@ -157,15 +163,15 @@ impl<'a> Resolution<'a> {
     /// Notes a setting, once.
     pub(super) fn note(
         &mut self,
-        name: &str,
+        name: impl Into<Cow<'static, str>>,
         value: impl Into<String>,
         origin: Origin,
         meaning: &'static str,
     ) {
-        if self.settings.iter().any(|setting| setting.name == name) {
-            return;
+        let name = name.into();
+        if !self.settings.iter().any(|setting| setting.name == name) {
+            self.settings.push(Setting { name, value: value.into(), origin, meaning });
         }
-        self.settings.push(Setting { name: name.to_owned(), value: value.into(), origin, meaning });
     }
 
     pub(super) fn switch(&mut self, name: &'static str) -> bool {
@@ -239,7 +245,7 @@ impl<'a> Resolution<'a> {
             return PathArgument::Unset(variable);
         }
         let variable =
-            self.argument(name).and_then(|argument| Environment::first_variable(&argument.spelling));
+            self.argument(name).and_then(|argument| Environment::first_variable(argument.spelling));
         match self.text(name) {
             Some(text) => PathArgument::Given { path: self.inputs.folder.join(text), variable },
             None => PathArgument::Absent,

@@ -21,8 +21,9 @@ pub fn plan_case(inputs: &PlanInputs<'_>) -> Disposition {
         RawFile::Training(mode) => return skip(other_mode(mode.as_deref())),
     };
     match case.mode.as_ref().map(|mode| mode.as_str()) {
-        mode @ (None | Some("pretraining" | "rl")) => skip(other_mode(mode)),
-        Some(_) => {
+        None if case.model_args.is_some() => skip(other_mode(None)),
+        mode @ Some("pretraining" | "rl") => skip(other_mode(mode)),
+        None | Some(_) => {
             let mut resolution = Resolution::new(inputs, case);
             let plan = resolve(&mut resolution, case);
             match (resolution.verdict(), plan) {
@@ -47,6 +48,7 @@ fn other_mode(mode: Option<&str>) -> String {
 /// Resolves everything before giving up on anything, so that all mistakes are seen at once.
 fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> {
     resolution.check_keys(case);
+    case.model_args.as_ref()?;
     let topology = resolution.topology();
     let tokenizer = resolution.tokenizer();
     let model = resolution.model(tokenizer.as_ref());
@@ -88,7 +90,7 @@ impl Resolution<'_> {
             PathArgument::Unset(variable) => {
                 let reason =
                     format!("{variable} is not set: the record under target/goldlap/runs has everything");
-                self.ignore("--output-path", &reason);
+                self.ignore("--output-path", reason);
                 None
             }
             PathArgument::Given { path, .. } => Some(path),

@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGKILL, SIGTERM};
 
 use super::guard::{ProcessGuard, describe_exit};
 use super::rank_spec::RankSpec;
@@ -20,8 +22,10 @@ pub const ROLE_RANK: &str = "rank";
 
 /// How often the watcher looks for ranks that ended.
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a rank may take to end after STOP or TERM.
+/// How long a rank may take to end after STOP.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to end after TERM.
+const TERM_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A rank could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +39,35 @@ pub struct LaunchError {
 /// Told when a rank ends before it was asked to: rank, and how it ended.
 pub type OnExit = Arc<dyn Fn(u32, String) + Send + Sync>;
 
+/// How the ranks of a run ended.
+#[derive(Debug, Default)]
+pub struct FleetEnd {
+    /// Ranks that ended before they were told to, and how.
+    pub premature: Vec<(u32, ExitStatus)>,
+    /// Ranks that still ran although they were given up, or that did not end when told to; they were killed.
+    pub unresponsive: Vec<u32>,
+    /// Processes that could not be reaped, and why.
+    pub complaints: Vec<String>,
+}
+
+/// Whether somebody from outside ended the process: nothing that a rank does to itself looks like this.
+pub fn was_killed_from_outside(status: ExitStatus) -> bool {
+    matches!(status.signal(), Some(SIGKILL | SIGTERM | SIGINT | SIGHUP))
+}
+
 /// The rank processes of one run.
 pub struct Fleet {
-    guards: Arc<Mutex<Vec<ProcessGuard>>>,
-    pids: Vec<u32>,
-    logs: Vec<PathBuf>,
+    ranks: Arc<Mutex<Vec<Rank>>>,
     stopping: Arc<AtomicBool>,
     watcher: Option<JoinHandle<()>>,
+}
+
+struct Rank {
+    rank: u32,
+    guard: ProcessGuard,
+    log: PathBuf,
+    /// It ended before it was told to.
+    premature: Option<ExitStatus>,
 }
 
 impl Fleet {
@@ -52,8 +78,7 @@ impl Fleet {
         log_folder: &Path,
         on_exit: OnExit,
     ) -> Result<Self, LaunchError> {
-        let mut guards = Vec::with_capacity(specs.len());
-        let mut logs = Vec::with_capacity(specs.len());
+        let mut ranks = Vec::with_capacity(specs.len());
         for spec in specs {
             let log = log_folder.join(format!("rank-{}.log", spec.rank));
             let guard = start_rank(executable, spec, &log).map_err(|source| LaunchError {
@@ -61,63 +86,69 @@ impl Fleet {
                 executable: executable.display().to_string(),
                 source,
             })?;
-            guards.push(guard);
-            logs.push(log);
+            ranks.push(Rank { rank: spec.rank, guard, log, premature: None });
         }
-        let pids = guards.iter().map(ProcessGuard::pid).collect();
-        let guards = Arc::new(Mutex::new(guards));
+        let ranks = Arc::new(Mutex::new(ranks));
         let stopping = Arc::new(AtomicBool::new(false));
-        let ranks: Vec<u32> = specs.iter().map(|spec| spec.rank).collect();
-        let watcher = watch(Arc::clone(&guards), ranks, Arc::clone(&stopping), on_exit);
-        Ok(Self { guards, pids, logs, stopping, watcher: Some(watcher) })
+        let watcher = watch(Arc::clone(&ranks), Arc::clone(&stopping), on_exit);
+        Ok(Self { ranks, stopping, watcher: Some(watcher) })
     }
 
-    /// Process ids by rank.
-    pub fn pids(&self) -> &[u32] {
-        &self.pids
+    /// Process ids, by rank.
+    pub fn pids(&self) -> Vec<u32> {
+        lock(&self.ranks).iter().map(|rank| rank.guard.pid()).collect()
+    }
+
+    /// The file that holds a rank's output; empty for a rank that is not of this fleet.
+    pub fn log(&self, rank: u32) -> PathBuf {
+        let ranks = lock(&self.ranks);
+        ranks.iter().find(|candidate| candidate.rank == rank).map(|rank| rank.log.clone()).unwrap_or_default()
     }
 
     /// The last `num_lines` lines of a rank's log.
-    pub fn log_tail(&self, rank: usize, num_lines: usize) -> String {
-        self.logs.get(rank).map_or_else(String::new, |log| super::rank_log::tail(log, num_lines))
+    pub fn log_tail(&self, rank: u32, num_lines: usize) -> String {
+        let ranks = lock(&self.ranks);
+        let found = ranks.iter().find(|candidate| candidate.rank == rank);
+        found.map_or_else(String::new, |rank| super::rank_log::tail(&rank.log, num_lines))
     }
 
-    /// Ranks were told to stop (or are given up): their ends are no incidents from now on.
+    /// Ranks were told to stop (or are given up): their ends are not premature from now on.
     pub fn expect_end(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for all ranks to end by themselves, then TERM, then KILL; returns what did not go well.
+    /// Waits for all ranks to end by themselves, then TERM, then KILL; those in `given_up` are not waited for.
     /// No process is left when this returns.
-    pub fn end(mut self) -> Vec<String> {
-        self.end_all(END_PATIENCE)
+    pub fn end(mut self, given_up: &[u32]) -> FleetEnd {
+        self.end_all(END_PATIENCE, given_up)
     }
 
-    fn end_all(&mut self, patience: Duration) -> Vec<String> {
+    fn end_all(&mut self, patience: Duration, given_up: &[u32]) -> FleetEnd {
         self.expect_end();
         if let Some(watcher) = self.watcher.take() {
             // The watcher only polls and calls back; if it panicked, the guards are still ours to end.
             let _panicked = watcher.join();
         }
-        let mut complaints = Vec::new();
-        for (rank, guard) in lock(&self.guards).iter_mut().enumerate() {
-            match guard.wait(patience) {
-                Ok(Some(_)) => {}
-                Ok(None) => match guard.terminate(Duration::from_millis(500)) {
-                    Ok(status) => complaints
-                        .push(format!("rank {rank} did not stop when told to and {}", describe_exit(status))),
-                    Err(error) => complaints.push(format!("rank {rank} cannot be reaped: {error}")),
-                },
-                Err(error) => complaints.push(format!("rank {rank} cannot be reaped: {error}")),
+        let mut end = FleetEnd::default();
+        for rank in lock(&self.ranks).iter_mut() {
+            let patience = if given_up.contains(&rank.rank) { Duration::ZERO } else { patience };
+            let ended_by_itself = match rank.guard.wait(patience) {
+                Ok(None) => rank.guard.terminate(TERM_PATIENCE).map(|_status| false),
+                waited => waited.map(|_status| true),
+            };
+            match ended_by_itself {
+                Ok(true) => end.premature.extend(rank.premature.map(|status| (rank.rank, status))),
+                Ok(false) => end.unresponsive.push(rank.rank),
+                Err(error) => end.complaints.push(format!("rank {} cannot be reaped: {error}", rank.rank)),
             }
         }
-        complaints
+        end
     }
 }
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        let _complaints = self.end_all(Duration::ZERO);
+        let _nobody_asked = self.end_all(Duration::ZERO, &[]);
     }
 }
 
@@ -140,24 +171,15 @@ fn start_rank(executable: &Path, spec: &RankSpec, log: &Path) -> io::Result<Proc
     }
 }
 
-fn watch(
-    guards: Arc<Mutex<Vec<ProcessGuard>>>,
-    ranks: Vec<u32>,
-    stopping: Arc<AtomicBool>,
-    on_exit: OnExit,
-) -> JoinHandle<()> {
+fn watch(ranks: Arc<Mutex<Vec<Rank>>>, stopping: Arc<AtomicBool>, on_exit: OnExit) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut reported = vec![false; ranks.len()]; // by index into `ranks`
         while !stopping.load(Ordering::Relaxed) {
-            for (index, guard) in lock(&guards).iter_mut().enumerate() {
-                if reported[index] {
-                    continue;
-                }
-                if let Ok(Some(status)) = guard.try_wait()
+            for rank in lock(&ranks).iter_mut().filter(|rank| rank.premature.is_none()) {
+                if let Ok(Some(status)) = rank.guard.try_wait()
                     && !stopping.load(Ordering::Relaxed)
                 {
-                    reported[index] = true;
-                    on_exit(ranks[index], describe_exit(status));
+                    rank.premature = Some(status);
+                    on_exit(rank.rank, describe_exit(status));
                 }
             }
             thread::sleep(WATCH_INTERVAL);
@@ -165,7 +187,7 @@ fn watch(
     })
 }
 
-fn lock(guards: &Mutex<Vec<ProcessGuard>>) -> std::sync::MutexGuard<'_, Vec<ProcessGuard>> {
+fn lock(ranks: &Mutex<Vec<Rank>>) -> std::sync::MutexGuard<'_, Vec<Rank>> {
     // Guards stay valid whatever panicked while they were locked.
-    guards.lock().unwrap_or_else(PoisonError::into_inner)
+    ranks.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ mod interrupt;
 mod rank_log;
 mod rank_spec;
 
-pub use fleet::{Fleet, LaunchError, OnExit, ROLE_RANK, ROLE_VARIABLE};
+pub use fleet::{Fleet, FleetEnd, LaunchError, OnExit, ROLE_RANK, ROLE_VARIABLE, was_killed_from_outside};
 pub use guard::{ProcessGuard, describe_exit};
 pub use interrupt::install as install_interrupt_handler;
 pub use rank_spec::{Fault, RankSpec};

@@ -9,7 +9,7 @@ use crate::plan::SamplingPlan;
 pub struct TimedRequest {
     /// Seconds after the start of the run at which it is sent; 0 or less = at once.
     pub arrival_s: f64,
-    /// Prompt as text, where the source had text.
+    /// Prompt as text, where the source had text; of a prompt that was cut, what is left.
     pub prompt: Option<String>,
     /// Prompt as tokens; not empty.
     pub prompt_tokens: Vec<u32>,

@@ -3,6 +3,7 @@
 mod architectures;
 mod invariants;
 mod reference;
+mod refusals;
 
 use super::*;
 use crate::model::packed::pack;

@@ -91,7 +91,9 @@ impl ValueType {
             ),
             Self::Switch => Some("write `true`, or omit the flag".into()),
             Self::Choice(known) => suggestion(text, known.iter().copied()),
-            Self::Integer(_) if text.contains(['.', 'e', 'E']) => {
+            Self::Integer(_)
+                if text.parse::<i64>().is_err() && text.parse::<f64>().is_ok_and(f64::is_finite) =>
+            {
                 Some("write it without a fraction or exponent".into())
             }
             Self::Range => Some("write \"[64 1024]\"".into()),

@@ -126,6 +126,13 @@ fn lookup<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
     value.as_map()?.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
 }
 
+/// Keys that every client wants to see, nil where no foreign engine gave a value, which then stands in `extra`.
+const ALWAYS_WRITTEN: [&str; 2] = ["inference_parameters", "routing_indices"];
+
+fn is_ours_to_fill(key: &str) -> bool {
+    ALWAYS_WRITTEN.contains(&key)
+}
+
 /// `["tensor", [ids]]`, or a plain list.
 struct Tensor(Vec<u32>);
 
@@ -177,7 +184,11 @@ impl FromValue for FinalReply {
             served_by: rank
                 .zip(num_dispatches)
                 .map(|(rank, num_dispatches)| ServedBy { rank, num_dispatches }),
-            extra: dict.rest(),
+            extra: dict
+                .rest()
+                .into_iter()
+                .filter(|(key, value)| !(is_ours_to_fill(key) && value.is_nil()))
+                .collect(),
         })
     }
 }
@@ -191,12 +202,9 @@ impl FinalReply {
             ("prompt", nullable(&self.prompt, |text| text.as_str().into())),
             ("sampling_params", self.sampling.to_value()),
         ]);
-        // A foreign engine's own values for these two stand in `extra`.
-        for absent in ["inference_parameters", "routing_indices"] {
-            if !self.extra.iter().any(|(key, _)| key == absent) {
-                entries.push((absent.into(), Value::Nil));
-            }
-        }
+        let absent =
+            ALWAYS_WRITTEN.into_iter().filter(|absent| !self.extra.iter().any(|(key, _)| key == absent));
+        entries.extend(absent.map(|key| (key.into(), Value::Nil)));
         entries.extend(map([
             ("prompt_tokens", nullable(&self.prompt_tokens, tensor)),
             ("status", if self.status == ReplyStatus::Completed { "COMPLETED" } else { "FAILED" }.into()),

@@ -1,13 +1,12 @@
 //! The rank's loop: obey commands, step while there is work, answer.
 
-use super::backend::Backend;
 use super::desk::Desk;
 use super::lifecycle::Lifecycle;
 use super::pulse::{Link, Pulse};
 use super::{RankError, RankLog};
 use crate::coordinator::LinkError;
 use crate::coordinator::wire::{ControlSignal, FinalReply, RankCommand, RankStats};
-use crate::engine::{Engine, StepSummary, fault};
+use crate::engine::{Backend, Engine, StepSummary, fault};
 use crate::metrics::RankRecord;
 use crate::topology::{Fault, RankSpec};
 

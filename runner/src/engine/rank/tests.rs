@@ -8,7 +8,6 @@ use goldlap_kernels::model::step::{
     KvCacheShape, LanguageModel, SequenceOutput, SequenceSlice, StepCost, StepError,
 };
 
-use super::backend::Backend;
 use super::pulse::{Link, Pulse};
 use super::serve::Server;
 use super::{RankError, RankLog, heartbeat_interval};
@@ -17,8 +16,8 @@ use crate::coordinator::wire::{
     ControlSignal, FinalReply, PartialReply, Prompt, RankCommand, RankMessage, RankStats, ReplyStatus,
     SamplingParams, Submit,
 };
-use crate::engine::EngineLimits;
 use crate::engine::tests::{FakeModel, cache};
+use crate::engine::{Backend, EngineLimits};
 use crate::metrics::{Clock, RankRecord};
 use crate::plan::{EnginePlan, Platform};
 use crate::topology::{Fault, RankSpec};
@@ -320,22 +319,18 @@ fn an_idle_rank_beats_too() {
 
 #[test]
 fn a_rank_that_cannot_start_says_why() {
-    let error = Backend::open(&spec()).err().unwrap().to_string();
-    assert_eq!(
-        error,
-        "cannot open the model: the backend of platform vcuda is not part of this build; use cpu"
-    );
+    let RankSpec { platform, packed_model, engine, .. } = spec();
+    let refusal = |platform| Backend::open(platform, &packed_model, &engine).err().unwrap().to_string();
+    let expected = "unused: the backend of platform vcuda is not part of this build; use cpu";
+    assert_eq!(refusal(&platform), expected);
+    let error = refusal(&Platform::Cpu);
+    assert!(error.contains("unused"), "the file that is not there is named: {error}");
     for seconds in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(
-            heartbeat_interval(seconds)
-                .unwrap_err()
-                .to_string()
-                .contains("expected a number of seconds above 0")
-        );
+        let error = heartbeat_interval(seconds).unwrap_err().to_string();
+        assert!(error.contains("expected a number of seconds above 0"), "{error}");
     }
     let error = super::check_coordinator("tcp://127.0.0.1:1").unwrap_err().to_string();
     assert!(error.starts_with("no coordinator at tcp://127.0.0.1:1: "), "{error}");
-    assert!(
-        super::check_coordinator("ipc://x").unwrap_err().to_string().contains("expected tcp://host:port")
-    );
+    let error = super::check_coordinator("ipc://x").unwrap_err().to_string();
+    assert!(error.contains("expected tcp://host:port"), "{error}");
 }

@@ -33,8 +33,13 @@ impl HuggingFace {
         serde_json::from_slice::<Value>(content)
             .map_err(|error| TokenizerError::json(path, String::new(), &error))?;
         // The crate unwraps while it reads some parts, such as a normaliser's precompiled table.
-        let inner = panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(content))
+        let mut inner = panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(content))
             .unwrap_or_else(|_| Err("its reader panicked, the file is damaged".into()))
+            .map_err(|error| TokenizerError::vocabulary(path, format!("no tokenizer.json: {error}")))?;
+        // Files keep the truncation and padding of their training; a prompt is neither cut nor filled up.
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
             .map_err(|error| TokenizerError::vocabulary(path, format!("no tokenizer.json: {error}")))?;
         let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |id| id.saturating_add(1));
         if vocab_size == 0 {
@@ -84,7 +89,7 @@ impl HuggingFace {
         let mut text = String::new();
         for run in tokens.chunk_by(|left, right| known(left) == known(right)) {
             if run.first().is_some_and(known) {
-                // The decoders of the crate only fail on patterns that cannot be built, seen when loading.
+                // A decoder that fails loses its text, not the run.
                 text.push_str(&self.inner.decode(run, true).unwrap_or_else(|_| "\u{fffd}".repeat(run.len())));
             } else {
                 text.extend(run.iter().map(|_| '\u{fffd}'));

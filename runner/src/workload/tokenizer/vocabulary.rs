@@ -16,6 +16,9 @@ use crate::workload::json_object::Object;
 /// More entries than any published vocabulary has, several times over.
 const MAX_ENTRIES: usize = 2_000_000;
 
+/// More special tokens than any published vocabulary has; their names become one regular expression.
+const MAX_SPECIALS: usize = 4096;
+
 /// Longer than any token of a published vocabulary.
 const MAX_TOKEN_BYTES: usize = 4096;
 
@@ -79,10 +82,14 @@ fn tekken(file: RawTekken) -> Result<Vocabulary, String> {
     })?;
     let num_specials = default_num_special_tokens.unwrap_or(NUM_SPECIALS);
     let vocab_size = default_vocab_size.unwrap_or(VOCAB_SIZE);
-    if num_specials < 3 || num_specials >= vocab_size || vocab_size > MAX_ENTRIES {
+    if num_specials < 3
+        || num_specials > MAX_SPECIALS
+        || num_specials >= vocab_size
+        || vocab_size > MAX_ENTRIES
+    {
         return Err(format!(
             "config.default_num_special_tokens {num_specials} and config.default_vocab_size {vocab_size}: \
-             expected 3 <= special tokens < vocabulary size <= {MAX_ENTRIES}"
+             expected 3 <= special tokens <= {MAX_SPECIALS}, special tokens < vocabulary size <= {MAX_ENTRIES}"
         ));
     }
     let specials = match file.special_tokens {
@@ -116,8 +123,11 @@ fn named_specials(mut named: Vec<RawSpecial>, num_specials: usize) -> Result<Vec
                 "special_tokens: expected rank {id} next, got {rank}: ranks go 0, 1, 2, ..."
             ));
         }
-        if token_str.is_empty() {
-            return Err(format!("special token of rank {rank}: its name is empty"));
+        if token_str.is_empty() || token_str.len() > MAX_TOKEN_BYTES {
+            let len = token_str.len();
+            return Err(format!(
+                "special token of rank {rank}: a name of {len} bytes, expected 1 to {MAX_TOKEN_BYTES}"
+            ));
         }
         if let Some(earlier) = ids.insert(token_str.clone(), rank) {
             return Err(format!("special tokens of ranks {earlier} and {rank} are both {token_str:?}"));

@@ -140,9 +140,18 @@ fn a_window_that_never_cuts_is_accepted() {
     parsed(&full).expect("no layer has a window");
 }
 
+/// What must be said of each configuration.
+fn check_refused(table: &[(Value, &str)]) {
+    for (config, expected) in table {
+        let error = parsed(config).expect_err(expected).to_string();
+        assert!(error.contains("config.json: "), "names the file: {error}");
+        assert!(error.contains(expected), "expected {expected:?}, got {error:?}");
+    }
+}
+
 #[test]
-fn what_the_engine_lacks_is_named_with_its_value() {
-    let table = [
+fn features_and_sizes_the_engine_lacks_are_named_with_their_value() {
+    check_refused(&[
         (
             with(llama(), "model_type", json!("mixtral")),
             "model_type: expected one of llama, mistral, qwen2, qwen3, gpt2, nemotron, got \"mixtral\"",
@@ -150,27 +159,6 @@ fn what_the_engine_lacks_is_named_with_its_value() {
         (
             with(llama(), "architectures", json!(["LlamaForSequenceClassification"])),
             "architectures: expected [\"LlamaForCausalLM\"] with model_type llama, got [\"LlamaForSeq",
-        ),
-        (
-            with(llama(), "rope_scaling", json!({"type": "yarn", "factor": 4.0})),
-            "rope_scaling.type: expected \"default\" or \"llama3\" (the engine has no other frequency scaling), got \"yarn\"",
-        ),
-        (
-            with(llama(), "rope_scaling", json!({"rope_type": "linear", "factor": 2})),
-            "rope_scaling.rope_type: expected \"default\" or \"llama3\"",
-        ),
-        (
-            with(llama(), "rope_scaling", json!({"rope_type": "llama3", "factor": 2})),
-            "rope_scaling.low_freq_factor: expected a number, got nothing",
-        ),
-        (with(llama(), "rope_scaling", json!(3)), "rope_scaling: expected an object, got 3"),
-        (
-            with(llama(), "rope_parameters", json!({"full_attention": {"rope_theta": 1}})),
-            "rope_scaling: expected it to be absent beside rope_parameters",
-        ),
-        (
-            with(mistral(), "rope_parameters", json!({"full_attention": {"rope_theta": 1}})),
-            "rope_parameters.full_attention: expected one rotary embedding for all layers",
         ),
         (
             with(llama(), "quantization_config", json!({"quant_method": "gptq"})),
@@ -185,15 +173,6 @@ fn what_the_engine_lacks_is_named_with_its_value() {
         (
             with(gpt2(), "activation_function", json!("relu")),
             "activation_function: expected one of \"gelu_new\"",
-        ),
-        (
-            with(mistral(), "sliding_window", json!(4096)),
-            "sliding_window: expected null or at least max_position_embeddings (32768)",
-        ),
-        (with(qwen("qwen2"), "use_sliding_window", json!(true)), "in effect is 4096, got 4096"),
-        (
-            with(qwen("qwen3"), "layer_types", json!(["full_attention", "sliding_attention"])),
-            "layer_types: expected only \"full_attention\"",
         ),
         (
             with(llama(), "hidden_size", json!("576")),
@@ -216,12 +195,43 @@ fn what_the_engine_lacks_is_named_with_its_value() {
         ),
         (with(gpt2(), "n_head", json!(7)), "n_embd: expected a multiple of n_head (7), got 768"),
         (json!([1, 2]), "expected a JSON object, got [1,2]"),
-    ];
-    for (config, expected) in table {
-        let error = parsed(&config).expect_err(expected).to_string();
-        assert!(error.contains("config.json: "), "names the file: {error}");
-        assert!(error.contains(expected), "expected {expected:?}, got {error:?}");
-    }
+    ]);
+}
+
+#[test]
+fn positions_the_engine_lacks_are_named_with_their_value() {
+    check_refused(&[
+        (
+            with(llama(), "rope_scaling", json!({"type": "yarn", "factor": 4.0})),
+            "rope_scaling.type: expected \"default\" or \"llama3\" (the engine has no other frequency scaling), got \"yarn\"",
+        ),
+        (
+            with(llama(), "rope_scaling", json!({"rope_type": "linear", "factor": 2})),
+            "rope_scaling.rope_type: expected \"default\" or \"llama3\"",
+        ),
+        (
+            with(llama(), "rope_scaling", json!({"rope_type": "llama3", "factor": 2})),
+            "rope_scaling.low_freq_factor: expected a number, got nothing",
+        ),
+        (with(llama(), "rope_scaling", json!(3)), "rope_scaling: expected an object, got 3"),
+        (
+            with(llama(), "rope_parameters", json!({"full_attention": {"rope_theta": 1}})),
+            "rope_scaling: expected it to be absent beside rope_parameters",
+        ),
+        (
+            with(mistral(), "rope_parameters", json!({"full_attention": {"rope_theta": 1}})),
+            "rope_parameters.full_attention: expected one rotary embedding for all layers",
+        ),
+        (
+            with(mistral(), "sliding_window", json!(4096)),
+            "sliding_window: expected null or at least max_position_embeddings (32768)",
+        ),
+        (with(qwen("qwen2"), "use_sliding_window", json!(true)), "in effect is 4096, got 4096"),
+        (
+            with(qwen("qwen3"), "layer_types", json!(["full_attention", "sliding_attention"])),
+            "layer_types: expected only \"full_attention\"",
+        ),
+    ]);
 }
 
 #[test]
@@ -230,4 +240,27 @@ fn an_absent_window_of_mistral_is_its_default() {
     config.as_object_mut().expect("object").remove("sliding_window");
     let error = parsed(&config).expect_err("4096 < 32768").to_string();
     assert!(error.contains("in effect is 4096, got nothing"), "{error}");
+}
+
+proptest::proptest! {
+    /// Whatever stands behind a key, the answer is an architecture that is valid, or an error.
+    #[test]
+    fn no_value_panics(
+        family in 0_usize..5,
+        key in 0_usize..24,
+        number in proptest::num::f64::ANY,
+        whole: i64,
+        text in "[a-z0-9_]{0,12}",
+        choice in 0_usize..6,
+    ) {
+        let mut config = [llama(), mistral(), qwen("qwen2"), gpt2(), nemotron()][family].clone();
+        let keys: Vec<String> = config.as_object().expect("object").keys().cloned().collect();
+        let value = [
+            json!(number), json!(whole), json!(whole as u64), json!(text), json!([text]), json!({ "rope_type": text }),
+        ][choice].clone();
+        config[&keys[key % keys.len()]] = value;
+        if let Ok((_, config)) = parsed(&config) {
+            proptest::prop_assert!(config.validate().is_ok());
+        }
+    }
 }

@@ -127,7 +127,7 @@ fn tekkens() -> Vec<(Vec<u8>, &'static str)> {
         ),
         (
             tekken(sized(9, 9000), specials(&["<unk>", "", "</s>"])),
-            ": special token of rank 1: its name is empty",
+            ": special token of rank 1: a name of 0 bytes, expected 1 to 4096",
         ),
         (
             tekken(sized(9, 9000), specials(&["<unk>", "<s>", "</s>", "<SPECIAL_5>"])),

@@ -67,6 +67,17 @@ fn text_of_many_scripts_comes_back_whole_and_no_bos_is_added() {
 }
 
 #[test]
+fn truncation_and_padding_of_the_file_are_off() {
+    let mut json = tokenizer_json();
+    json["truncation"] =
+        json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+    json["padding"] = json!({"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": null,
+                             "pad_id": 0, "pad_type_id": 0, "pad_token": "<s>"});
+    let tokenizer = HuggingFace::parse(Path::new("t.json"), json.to_string().as_bytes()).unwrap();
+    assert_eq!(tokenizer.encode("hehehe").unwrap(), [258, 258, 258]);
+}
+
+#[test]
 fn the_file_itself_is_as_good_as_its_folder() {
     let folder =
         folder(&[("tokenizer_config.json", r#"{"bos_token": "<s>", "eos_token": {"content": "</s>"}}"#)]);

@@ -1,1 +1,5 @@
 //! Byte vectors, round trips and mutations of every message.
+
+mod arbitrary;
+mod layouts;
+mod robustness;

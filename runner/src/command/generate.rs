@@ -1,0 +1,169 @@
+//! `goldlap generate`: one engine in this process, no sockets; writes Megatron's JSON.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use goldlap_kernels::model::store::Store;
+
+use super::{CommandError, Exit};
+use crate::engine::{Backend, Sampling};
+use crate::harness::{PreparedModel, choose_platform, num_cores};
+use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
+use crate::plan::{EnginePlan, ModelPlan, TokenizerPlan};
+use crate::report::{MegatronLayout, megatron_output, write_atomically};
+use crate::workload::Tokenizer;
+
+mod offline;
+mod requests;
+
+use offline::Offline;
+use requests::{Prompts, read_requests};
+
+#[derive(Args)]
+pub(super) struct Generate {
+    /// Hugging Face folder: config.json, safetensors, tokenizer
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// cpu, or a GPU platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    #[command(flatten)]
+    prompts: Prompts,
+    /// Tokens to generate per request, unless a request says otherwise
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    num_tokens_to_generate: usize,
+    /// Return the logprobs of prompt and generated tokens
+    #[arg(long)]
+    return_log_probs: bool,
+    /// Where to write the JSON
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// tokenizer.json, a folder with one, a TikTokenizer vocabulary or tekken.json [default: the model's own, else the built-in]
+    #[arg(long, value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+    /// 1 = greedy, 0 = off
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    top_k: u32,
+    /// Nucleus mass, 0 = off
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    top_p: f32,
+    /// Divides the logits
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    temperature: f32,
+    /// Sampling seed
+    #[arg(long, value_name = "SEED", default_value_t = 1234)]
+    seed: u64,
+    /// Token that ends a sequence; -1 = none [default: the tokenizer's end of document]
+    #[arg(long, value_name = "ID", allow_negative_numbers = true)]
+    termination_id: Option<i64>,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Limits of the engine, by Megatron's names.
+#[derive(Args)]
+struct Limits {
+    /// Size of the KV cache, in GiB
+    #[arg(long, value_name = "GB", default_value_t = 1.0)]
+    inference_dynamic_batching_buffer_size_gb: f64,
+    /// Tokens per KV block
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    inference_dynamic_batching_block_size: usize,
+    /// Sequences in one step at most
+    #[arg(long, value_name = "N")]
+    inference_dynamic_batching_max_requests: Option<usize>,
+    /// Tokens in one step at most
+    #[arg(long, value_name = "N", default_value_t = 16384)]
+    inference_dynamic_batching_max_tokens: usize,
+    /// Prompt and output of one request at most
+    #[arg(long, value_name = "N", default_value_t = 2560)]
+    inference_max_seq_length: usize,
+    /// Threads of the kernels [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Generate {
+    pub(super) fn run(self) -> Result<Exit, CommandError> {
+        let choice = choose_platform(self.platform.as_deref(), goldlap_kernels::cuda::devices)
+            .map_err(CommandError::from_error)?;
+        let tokenizer = Tokenizer::load(&self.tokenizer_plan()).map_err(CommandError::from_error)?;
+        let prompts = read_requests(&self.prompts, &tokenizer, self.num_tokens_to_generate)?;
+        let sampling = self.sampling(&tokenizer)?;
+        let store = Store::open().map_err(CommandError::from_error)?;
+        let engine = self.limits.plan()?;
+        let source = ModelPlan::Checkpoint { path: self.model.clone() };
+        let model = PreparedModel::prepare(&source, &store, num_cores()).map_err(CommandError::from_error)?;
+        let backend =
+            Backend::open(&choice.platform, model.path(), &engine).map_err(CommandError::from_error)?;
+        let offline = Offline { backend, tokenizer: &tokenizer, sampling, seed: self.seed };
+        let record = offline.run(&prompts);
+        let output = megatron_output(&record.requests, MegatronLayout::Offline(&Metrics::of(&record, None)));
+        write_atomically(&self.output, output.as_bytes())
+            .map_err(|error| CommandError(format!("{}: {error}", self.output.display())))?;
+        Ok(report_failures(&record.requests))
+    }
+
+    fn tokenizer_plan(&self) -> TokenizerPlan {
+        match &self.tokenizer {
+            Some(path) if is_hugging_face(path) => TokenizerPlan::HuggingFace { path: path.clone() },
+            Some(path) => TokenizerPlan::TikToken { path: path.clone(), pattern: "v2".to_owned() },
+            None if is_hugging_face(&self.model) => TokenizerPlan::HuggingFace { path: self.model.clone() },
+            None => TokenizerPlan::BuiltIn,
+        }
+    }
+
+    fn sampling(&self, tokenizer: &Tokenizer) -> Result<Sampling, CommandError> {
+        let termination_id = match self.termination_id {
+            None => tokenizer.eod(),
+            Some(-1) => None,
+            Some(id) => Some(u32::try_from(id).map_err(|_| {
+                CommandError(format!("--termination-id {id}: expected a token id, or -1 for none"))
+            })?),
+        };
+        Ok(Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            return_log_probs: self.return_log_probs,
+            skip_prompt_log_probs: false,
+            termination_id,
+        })
+    }
+}
+
+impl Limits {
+    fn plan(&self) -> Result<EnginePlan, CommandError> {
+        let gigabytes = self.inference_dynamic_batching_buffer_size_gb;
+        if !(gigabytes > 0.0 && gigabytes <= 1e6) {
+            let text =
+                format!("--inference-dynamic-batching-buffer-size-gb {gigabytes}: expected more than 0");
+            return Err(CommandError(text));
+        }
+        Ok(EnginePlan {
+            kv_buffer_bytes: (gigabytes * f64::from(1 << 30)) as u64,
+            block_size: self.inference_dynamic_batching_block_size,
+            max_requests: self.inference_dynamic_batching_max_requests,
+            max_tokens: self.inference_dynamic_batching_max_tokens,
+            max_sequence_length: self.inference_max_seq_length,
+            num_threads: Some(self.threads.unwrap_or_else(num_cores)),
+        })
+    }
+}
+
+/// Requests that failed are not in the output; each is said on standard error.
+fn report_failures(requests: &[RequestRecord]) -> Exit {
+    let mut exit = Exit::Success;
+    for request in requests {
+        if let RequestOutcome::Failed { reason } = &request.outcome {
+            eprintln!("error: request {}: {reason}", request.id);
+            exit = Exit::Failed;
+        }
+    }
+    exit
+}
+
+/// A folder with a tokenizer.json, or such a file.
+fn is_hugging_face(path: &Path) -> bool {
+    path.join("tokenizer.json").is_file() || path.file_name().is_some_and(|name| name == "tokenizer.json")
+}

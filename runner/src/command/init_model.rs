@@ -1,0 +1,103 @@
+//! `goldlap init-model`: a random model as a Hugging Face folder.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use goldlap_kernels::model::hugging_face::init_model;
+use goldlap_kernels::model::random::RandomWeights;
+use goldlap_kernels::model::weights::WeightSource;
+
+use super::{CommandError, Exit};
+use crate::config::{CaseFile, Environment};
+use crate::plan::{Disposition, ModelPlan, PlanInputs, Platform, plan_case};
+
+/// The architecture is given by Megatron's flags, as in a case's MODEL_ARGS: for instance
+/// `goldlap init-model --output m --num-layers 2 --hidden-size 64 --num-attention-heads 4 --swiglu
+/// --normalization RMSNorm --position-embedding-type rope --disable-bias-linear --padded-vocab-size 512
+/// --max-position-embeddings 256 --seed 1`.
+#[derive(Args)]
+pub(super) struct InitModel {
+    /// Folder to write; must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Take the flags of this model_config.yaml first
+    #[arg(long, value_name = "FILE")]
+    case: Option<PathBuf>,
+    /// Megatron's model flags, --seed and --init-method-std
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+    flags: Vec<String>,
+}
+
+impl InitModel {
+    pub(super) fn run(self) -> Result<Exit, CommandError> {
+        let (config, seed, std) = match self.model()? {
+            ModelPlan::Random { config, seed, init_method_std } => (config, seed, init_method_std),
+            ModelPlan::Checkpoint { path } => {
+                let text =
+                    format!("--load {}: init-model writes random models; leave --load out", path.display());
+                return Err(CommandError(text));
+            }
+        };
+        let weights = RandomWeights::new(config, seed, std).map_err(CommandError::from_error)?;
+        let tokenizer =
+            "the built-in vocabulary (cl100k_base ranks + 1000), where ids are below the vocabulary size";
+        let model_type = init_model(&weights, &self.output, tokenizer).map_err(CommandError::from_error)?;
+        println!(
+            "{}: {} with {} parameters, seed {seed}, standard deviation {std}",
+            self.output.display(),
+            model_type.name(),
+            weights.config().num_parameters()
+        );
+        Ok(Exit::Success)
+    }
+
+    /// Plans a case that has just these flags: one flag table, one set of error messages.
+    fn model(&self) -> Result<ModelPlan, CommandError> {
+        let (path, case) = match &self.case {
+            Some(path) if self.flags.is_empty() => (path.clone(), CaseFile::read(path)),
+            Some(path) => {
+                let text = format!("--case {}: give either a case or flags, not both", path.display());
+                return Err(CommandError(text));
+            }
+            None => {
+                let path = PathBuf::from("command line");
+                let case = CaseFile::parse(&path, case_text(&self.flags)?);
+                (path, case)
+            }
+        };
+        let case = case.map_err(CommandError::from_error)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let environment = Environment::new(folder, folder, |name| std::env::var(name).ok());
+        let disposition = plan_case(&PlanInputs {
+            case: &case,
+            name: "init-model",
+            folder,
+            golden_root: folder,
+            platform: &Platform::Cpu,
+            environment: &environment,
+            exists: &|path: &Path| path.exists(),
+        });
+        match disposition {
+            Disposition::Run(plan) => Ok(plan.model),
+            Disposition::Skip { reason, .. } => Err(CommandError(reason)),
+            Disposition::Invalid(error) => Err(CommandError(error.to_string())),
+        }
+    }
+}
+
+/// `--flag value --switch ...` as a case's file.
+fn case_text(flags: &[String]) -> Result<String, CommandError> {
+    let mut text =
+        String::from("TEST_TYPE: frozen-start\nMODE: inference\nMETRICS: [generated_tokens]\nMODEL_ARGS:\n");
+    text.push_str("  --prompts: none\n");
+    let mut rest = flags.iter().peekable();
+    while let Some(flag) = rest.next() {
+        if !flag.starts_with("--") {
+            return Err(CommandError(format!("expected a flag such as --num-layers, got {flag:?}")));
+        }
+        let value = rest.next_if(|next| !next.starts_with("--")).map_or("true", String::as_str);
+        let quoted = serde_json::to_string(value).map_err(CommandError::from_error)?;
+        text.push_str(&format!("  {flag}: {quoted}\n"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,60 @@
+//! The options that say which cases, goldens and platform a command is about.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use goldlap_kernels::cuda;
+use goldlap_kernels::model::store::Store;
+
+use super::CommandError;
+use crate::harness::{
+    CASES_VARIABLE, GOLDENS_VARIABLE, OUTPUT_VARIABLE, PLATFORM_VARIABLE, PlatformChoice, Roots, Setting,
+    choose_platform,
+};
+
+/// Shared by `list`, `run` and `explain`.
+#[derive(Args)]
+pub(super) struct Location {
+    /// Folder that holds the cases [env: GOLDLAP_CASES; default: test_cases]
+    #[arg(long, value_name = "DIR")]
+    cases: Option<PathBuf>,
+    /// Folder that holds the golden files [env: GOLDLAP_GOLDENS; default: golden_values beside the cases]
+    #[arg(long, value_name = "DIR")]
+    goldens: Option<PathBuf>,
+    /// Folder for records, rank logs and pending goldens [env: GOLDLAP_OUTPUT; default: target/goldlap]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// cpu, or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+}
+
+impl Location {
+    /// Resolves options, environment and defaults; the defaults start in the current folder.
+    pub(super) fn resolve(&self) -> Result<(Setting, PlatformChoice), CommandError> {
+        let here = std::env::current_dir().map_err(CommandError::from_error)?;
+        let given = |name: &str| {
+            let option = match name {
+                CASES_VARIABLE => &self.cases,
+                GOLDENS_VARIABLE => &self.goldens,
+                OUTPUT_VARIABLE => &self.output,
+                _ => &None,
+            };
+            option.clone().or_else(|| std::env::var_os(name).map(PathBuf::from)).map(|path| here.join(path))
+        };
+        let asked = self.platform.clone().or_else(|| std::env::var(PLATFORM_VARIABLE).ok());
+        let choice = choose_platform(asked.as_deref(), cuda::devices).map_err(CommandError::from_error)?;
+        let store = Store::open().map_err(CommandError::from_error)?;
+        let setting = Setting {
+            roots: Roots::new(&here, given),
+            platform: choice.platform.clone(),
+            cache_root: store.root().to_path_buf(),
+        };
+        Ok((setting, choice))
+    }
+}
+
+/// Whether a case's name is meant by a filter; no filter means every case.
+pub(super) fn is_meant(name: &str, filter: Option<&str>) -> bool {
+    filter.is_none_or(|filter| name.contains(filter))
+}

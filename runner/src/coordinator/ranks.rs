@@ -1,0 +1,98 @@
+//! Which ranks there are, and what each of them works on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::wire::{RankReady, RankStats};
+
+/// A rank that takes requests.
+pub(super) struct Rank {
+    /// What it said about itself; a foreign engine never does.
+    pub(super) ready: Option<RankReady>,
+    /// When its last message came.
+    pub(super) last_heard_s: f64,
+    /// Requests it has and has not answered. The load is this set's size, so that the two cannot drift apart.
+    pub(super) outstanding: BTreeSet<u64>,
+    /// From its last heartbeat.
+    pub(super) stats: RankStats,
+}
+
+/// All ranks, by number.
+pub(super) struct Ranks {
+    live: BTreeMap<u32, Rank>,
+    /// Neither registered nor dead yet.
+    expected: BTreeSet<u32>,
+    /// Told to stop; what still comes from them is their farewell.
+    stopped: BTreeSet<u32>,
+    /// The last one that was lost, and why.
+    pub(super) last_loss: Option<(u32, String)>,
+}
+
+impl Ranks {
+    pub(super) fn new(world_size: u32) -> Ranks {
+        Ranks {
+            live: BTreeMap::new(),
+            expected: (0..world_size).collect(),
+            stopped: BTreeSet::new(),
+            last_loss: None,
+        }
+    }
+
+    /// Adds a rank; nothing changes for one that is live already.
+    pub(super) fn register(&mut self, rank: u32, now_s: f64) {
+        self.expected.remove(&rank);
+        self.stopped.remove(&rank);
+        self.live.entry(rank).or_insert_with(|| Rank {
+            ready: None,
+            last_heard_s: now_s,
+            outstanding: BTreeSet::new(),
+            stats: RankStats::default(),
+        });
+    }
+
+    /// Takes a rank out; `None` if it was not live.
+    pub(super) fn remove(&mut self, rank: u32) -> Option<Rank> {
+        self.live.remove(&rank)
+    }
+
+    /// No longer waits for a rank that never registered; false if nobody waited for it.
+    pub(super) fn give_up(&mut self, rank: u32) -> bool {
+        self.expected.remove(&rank)
+    }
+
+    /// All live ranks are told to stop.
+    pub(super) fn stop_all(&mut self) {
+        self.stopped.extend(std::mem::take(&mut self.live).into_keys());
+        self.last_loss = None;
+    }
+
+    /// A stopped rank has gone; false if it was not one.
+    pub(super) fn leave(&mut self, rank: u32) -> bool {
+        self.stopped.remove(&rank)
+    }
+
+    pub(super) fn get(&self, rank: u32) -> Option<&Rank> {
+        self.live.get(&rank)
+    }
+
+    pub(super) fn get_mut(&mut self, rank: u32) -> Option<&mut Rank> {
+        self.live.get_mut(&rank)
+    }
+
+    /// Live ranks, ascending.
+    pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Rank)> {
+        self.live.iter().map(|(&number, rank)| (number, rank))
+    }
+
+    /// Somebody serves requests, or may still come to do so.
+    pub(super) fn any_hope(&self) -> bool {
+        !self.live.is_empty() || !self.expected.is_empty()
+    }
+
+    /// Ranks of ours that have not been heard for longer than `limit_s`, with the silence. Foreign engines have
+    /// no heartbeat; they are lost when a message does not reach them.
+    pub(super) fn silent(&self, now_s: f64, limit_s: f64) -> Vec<(u32, f64)> {
+        let announced = self.live.iter().filter(|(_, rank)| rank.ready.is_some());
+        let silence = announced.map(|(&number, rank)| (number, now_s - rank.last_heard_s));
+        silence.filter(|&(_, silence_s)| silence_s > limit_s).collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! The coordinator's thread: messages become events, commands become messages.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use super::handle::Shared;
+use super::routing::{identity_of, rank_of};
+use super::socket::{Delivered, Router, Sent, SocketError};
+use super::state::{Command, Event, State};
+use super::wire::{ClientMessage, RankMessage, WireError, WireLimits};
+use crate::metrics::Clock;
+
+/// Longest sleep: how late silence may be noticed.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Messages handled before the parent's events have their turn.
+const BATCH: usize = 512;
+
+/// Full batches in a row after which time passes all the same. Until then a rank whose messages lie unread in our
+/// own socket must not be taken for silent.
+const MAX_FULL_BATCHES: usize = 64;
+
+pub(super) struct Server {
+    pub(super) router: Router,
+    pub(super) state: State,
+    pub(super) from_parent: Receiver<Event>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) limits: WireLimits,
+}
+
+impl Server {
+    /// Serves until the state machine commands the end.
+    pub(super) fn run(mut self) -> Result<(), SocketError> {
+        let mut full_batches = 0;
+        loop {
+            self.router.wait(TICK)?;
+            if self.take_batch()? {
+                full_batches = 0;
+            } else {
+                full_batches += 1;
+            }
+            if full_batches == 0 || full_batches >= MAX_FULL_BATCHES {
+                // After the messages: what a rank said before its process ended counts.
+                while let Ok(event) = self.from_parent.try_recv() {
+                    self.apply(event)?;
+                }
+                self.apply(Event::Tick)?;
+            }
+            self.shared.publish(self.state.stats());
+            if self.shared.has_ended() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Handles what has come, up to a full batch; true if nothing is left.
+    fn take_batch(&mut self) -> Result<bool, SocketError> {
+        for _ in 0..BATCH {
+            let Some(delivered) = self.router.receive()? else { return Ok(true) };
+            let event = self.event_of(delivered);
+            self.apply(event)?;
+        }
+        Ok(false)
+    }
+
+    fn event_of(&self, delivered: Delivered) -> Event {
+        let Delivered { identity, payload, num_frames } = delivered;
+        if num_frames != 1 {
+            let error = WireError::Frames { got: num_frames }.into();
+            return Event::Malformed { identity, error };
+        }
+        match rank_of(&identity) {
+            Some(rank) => match RankMessage::decode(&payload, &self.limits) {
+                Ok(message) => Event::FromRank { rank, message },
+                Err(error) => Event::Malformed { identity, error: error.into() },
+            },
+            None => match ClientMessage::decode(&payload, &self.limits) {
+                Ok(message) => Event::FromClient { client: identity, message },
+                Err(error) => Event::Malformed { identity, error },
+            },
+        }
+    }
+
+    /// Runs one event through the state machine, and the events that its commands cause.
+    fn apply(&mut self, event: Event) -> Result<(), SocketError> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for command in self.state.handle(self.clock.now_s(), event) {
+                events.extend(self.execute(command)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what was commanded; the event of a message that could not be delivered, if so.
+    fn execute(&self, command: Command) -> Result<Option<Event>, SocketError> {
+        match command {
+            Command::ToClient { client, reply } => {
+                let sent = self.router.send(&client, reply.encode())?;
+                return Ok((sent != Sent::Queued).then_some(Event::ClientUnreachable { client }));
+            }
+            Command::ToRank { rank, command } => {
+                let why = match self.router.send(identity_of(rank).as_bytes(), command.encode())? {
+                    Sent::Queued => return Ok(None),
+                    Sent::Unreachable => "it is no longer connected".into(),
+                    Sent::Full => "it does not read its messages".into(),
+                };
+                return Ok(Some(Event::RankUnreachable { rank, why }));
+            }
+            Command::RankReady { rank, ready } => self.shared.set_ready(rank, ready),
+            Command::RankLost { rank, why } => self.shared.set_lost(rank, why),
+            Command::RankLeft { rank } => self.shared.set_left(rank),
+            Command::RankReport(record) => self.shared.add_report(*record),
+            Command::Report(incident) => self.shared.add_incident(incident),
+            Command::End => self.shared.set_ended(Ok(())),
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,168 @@
+//! One case from plan to verdict: the route through all rooms.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use goldlap_kernels::model::store::Store as Cache;
+
+use super::commit::commit_of;
+use super::machine::{machine_limits, num_cores};
+use super::prepared_model::PreparedModel;
+use super::serve::{ServeInputs, Served, serve};
+use crate::golden::{Metric, Policy, Run, Store, judge};
+use crate::metrics::{Clock, Metrics, RunRecord, WallTime};
+use crate::plan::{CasePlan, KnownFailure};
+use crate::report::{
+    CaseOutcome, CaseReport, CaseResult, MegatronLayout, RunId, RunProgress, megatron_output, run_folder,
+    write_atomically, write_record,
+};
+use crate::topology::Fault;
+use crate::workload::{self, TimedRequest, Tokenizer};
+
+/// What every case of a run shares.
+pub struct CaseContext {
+    /// Goldens, pending goldens and cases.
+    pub goldens: Store,
+    /// Records and rank logs go below this folder.
+    pub output: PathBuf,
+    /// The cache folder.
+    pub cache: Cache,
+    /// Any Goldlap executable; started again in the role of a rank.
+    pub executable: PathBuf,
+    /// What a mismatch does.
+    pub policy: Policy,
+    /// Planned failures of ranks: the project's own tests.
+    pub faults: Vec<(u32, Fault)>,
+    /// Throughput is measured, so cases never overlap.
+    pub turn: Mutex<()>,
+}
+
+/// What all repeats of a case share.
+struct Prepared {
+    tokenizer: Arc<Tokenizer>,
+    requests: Vec<TimedRequest>,
+    model: PreparedModel,
+}
+
+/// A run that took place, and where its record is.
+struct Recorded {
+    served: Served,
+    summary: Metrics,
+    path: PathBuf,
+}
+
+/// Runs a case as often as it wants and judges it.
+pub fn run_case(plan: &CasePlan, context: &CaseContext) -> CaseResult {
+    // A panic in an earlier case says nothing about whose turn it is.
+    let _turn = context.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let clock = Clock::start();
+    let runs = prepare(plan, context).and_then(|prepared| repeat(plan, context, &prepared));
+    let mut result = match runs {
+        Ok(runs) => judged(plan, context, &runs),
+        Err(why) => CaseResult::failed(&plan.name, format!("the case could not run: {why}")),
+    };
+    result.duration_s = clock.now_s();
+    match &plan.known_failure {
+        Some(known) => strictly(result, known),
+        None => result,
+    }
+}
+
+fn prepare(plan: &CasePlan, context: &CaseContext) -> Result<Prepared, String> {
+    let tokenizer = Tokenizer::load(&plan.tokenizer).map_err(|error| error.to_string())?;
+    let requests = workload::build(&plan.workload, &tokenizer, plan.engine.max_sequence_length)
+        .map_err(|error| error.to_string())?;
+    let model = PreparedModel::prepare(&plan.model, &context.cache, num_cores())
+        .map_err(|error| error.to_string())?;
+    Ok(Prepared { tokenizer: Arc::new(tokenizer), requests, model })
+}
+
+fn repeat(plan: &CasePlan, context: &CaseContext, prepared: &Prepared) -> Result<Vec<Recorded>, String> {
+    (0..plan.num_repeats).map(|repeat| run_once(plan, context, prepared, repeat)).collect()
+}
+
+fn run_once(
+    plan: &CasePlan,
+    context: &CaseContext,
+    prepared: &Prepared,
+    repeat: u32,
+) -> Result<Recorded, String> {
+    let id = RunId::new(WallTime::now());
+    let folder = run_folder(&context.output, &id);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let wants_limits = plan.metrics.iter().any(|metric| metric == Metric::Efficiency.name());
+    let progress = RunProgress::new(&plan.name, plan.topology.data_parallel, prepared.requests.len());
+    let inputs = ServeInputs {
+        plan,
+        model: &prepared.model,
+        tokenizer: &prepared.tokenizer,
+        requests: &prepared.requests,
+        machine_limits: wants_limits.then(machine_limits).transpose()?,
+        executable: &context.executable,
+        folder: &folder,
+        faults: &context.faults,
+        repeat,
+        commit: commit_of(&plan.folder),
+    };
+    let served =
+        serve(&inputs, &mut |done| progress.update(&plan.name, done)).map_err(|error| error.to_string())?;
+    drop(progress);
+    let summary = Metrics::of(&served.record, None);
+    let path =
+        write_record(&context.output, &id, &served.record, &summary).map_err(|error| error.to_string())?;
+    write_output(plan, &served.record, &summary)?;
+    Ok(Recorded { served, summary, path })
+}
+
+/// Megatron's output JSON, where the case asks for it.
+fn write_output(plan: &CasePlan, record: &RunRecord, summary: &Metrics) -> Result<(), String> {
+    let Some(path) = &plan.output_path else { return Ok(()) };
+    let layout = if plan.throughput_check_only {
+        MegatronLayout::ThroughputOnly(summary)
+    } else {
+        MegatronLayout::Coordinator
+    };
+    write_atomically(path, megatron_output(&record.requests, layout).as_bytes())
+        .map_err(|error| format!("--output-path {}: {error}", path.display()))
+}
+
+fn judged(plan: &CasePlan, context: &CaseContext, runs: &[Recorded]) -> CaseResult {
+    let compared: Vec<Run<'_>> =
+        runs.iter().map(|run| Run { record: &run.served.record, summary: &run.summary }).collect();
+    let judgement = judge(plan, &compared, context.policy, &context.goldens);
+    let records: Vec<PathBuf> = runs.iter().map(|run| run.path.clone()).collect();
+    let log_tails: Vec<_> = runs.iter().flat_map(|run| run.served.log_tails.iter().cloned()).collect();
+    let report =
+        CaseReport { plan, runs: &compared, judgement: &judgement, records: &records, log_tails: &log_tails };
+    let outcome = if judgement.passed() {
+        CaseOutcome::Passed
+    } else {
+        CaseOutcome::Failed { why: report.failure_text() }
+    };
+    CaseResult {
+        name: plan.name.clone(),
+        outcome,
+        summary: report.summary_line(),
+        duration_s: 0.0,
+        assertions: judgement.num_assertions(),
+        summaries: runs.iter().map(|run| run.summary.clone()).collect(),
+        records,
+        judgement: Some(judgement),
+    }
+}
+
+/// A known failure must fail: one that passes is no longer known, and its file must say so.
+fn strictly(result: CaseResult, known: &KnownFailure) -> CaseResult {
+    let KnownFailure { reason, issue } = known.clone();
+    let outcome = match result.outcome {
+        CaseOutcome::Failed { .. } => CaseOutcome::KnownFailure { reason, issue },
+        CaseOutcome::Passed | CaseOutcome::KnownFailure { .. } | CaseOutcome::Skipped { .. } => {
+            let why = format!(
+                "{} passed, but its KNOWN_FAILURE says that it fails ({reason}; {issue}): remove KNOWN_FAILURE",
+                result.name
+            );
+            CaseOutcome::Failed { why }
+        }
+    };
+    CaseResult { outcome, ..result }
+}

@@ -1,0 +1,174 @@
+//! Case files of the kinds that Megatron-LM has, written anew with its flags and our own prompts.
+
+use super::{plan_in, run, skip};
+use crate::plan::{Arrival, ModelPlan, PromptSource, TokenizerPlan};
+
+/// What every inference case of the original starts with.
+const COMMON: &str = "\
+ENV_VARS:
+  CUDA_DEVICE_MAX_CONNECTIONS: 1
+  NVTE_ALLOW_NONDETERMINISTIC_ALGO: 0
+  NCCL_ALGO: Ring
+  CUBLAS_WORKSPACE_CONFIG: :4096:8
+TEST_TYPE: frozen-start
+MODE: inference
+MODEL_ARGS:
+  --tiktoken-pattern: v2
+  --use-mcore-models: true
+  --tokenizer-type: TikTokenizer
+  --tokenizer-model: ${CHECKPOINT_LOAD_PATH}/model/some/vocab.json
+  --auto-detect-ckpt-format: true
+  --max-tokens-to-oom: 3600000
+  --inference-max-seq-length: 4096
+  --attention-backend: flash
+  --use-checkpoint-args: true
+  --micro-batch-size: 1
+  --no-load-optim: true
+  --no-use-tokenizer-model-from-checkpoint-args: true
+  --timing-log-level: 0
+  --load: ${CHECKPOINT_LOAD_PATH}/model/some/
+  --distributed-backend: nccl
+  --log-interval: 1
+  --transformer-impl: transformer_engine
+  --ckpt-format: torch_dist
+  --bf16: true
+  --log-memory-to-tensorboard: true
+  --log-num-zeros-in-grad: true
+  --log-validation-ppl-to-tensorboard: true
+  --log-timers-to-tensorboard: true
+  --num-layers: 24
+  --hidden-size: 1152
+  --num-attention-heads: 16
+  --max-position-embeddings: 1024
+  --seq-length: 1024
+  --temperature: 1.0
+  --return-log-probs: true
+  --inference-dynamic-batching-buffer-size-gb: 20
+  --dist-ckpt-strictness: log_unexpected
+  --inference-ckpt-non-strict: true # extra state in old checkpoints
+  --output-path: ${INFERENCE_OUTPUT_PATH}
+  --inference-logging-step-interval: 1
+";
+const ENDING: &str = "METRICS:\n  - \"generated_tokens\"\n  - \"logprobs\"\nLAUNCHER: ft_launcher\n";
+const PROMPT: &str = "  --prompts: \"The harbour was quiet, and the boats, one by one, came home\"\n";
+
+fn case(flags: &str) -> String {
+    format!("{COMMON}{flags}{ENDING}")
+}
+
+/// The original's throughput test, which also gives a flag that is gone.
+pub(super) fn throughput_case() -> String {
+    case(
+        "  --tensor-model-parallel-size: 1
+  --pipeline-model-parallel-size: 1
+  --top_k: 1
+  --seed: 42
+  --num-tokens-from-file: true
+  --cuda-graph-impl: local
+  --disable-chunked-prefill: true
+  --output-every-n-results: 32
+  --prompt-file: ${DATA_PATH}/text/processed.jsonl
+  --prompt-file-num-truncate: 1024
+  --incoming-requests-per-step: 128
+  --use-flashinfer-fused-rope: true
+  --throughput-check-only: true
+",
+    )
+}
+
+fn one_prompt(flags: &str) -> String {
+    case(&format!("{PROMPT}  --num-tokens-to-generate: 30\n{flags}"))
+}
+
+const UNSET: &str = "the environment variable CHECKPOINT_LOAD_PATH is not set";
+/// A world that has the checkpoint and the data.
+const MODEL: &str = "/cases/gpt/case/model/some/";
+
+#[test]
+fn without_the_checkpoint_every_case_is_skipped_for_that_reason() {
+    for flags in ["  --top_k: 1\n  --deterministic-mode: true\n", "  --top_k: 0\n  --top_p: 0.9\n"] {
+        assert_eq!(skip(plan_in("tp1_pp1_dp8", &one_prompt(flags), "dgx_h100", &[])), UNSET);
+    }
+}
+
+#[test]
+fn features_of_later_versions_are_named() {
+    for (flags, reason) in [
+        (
+            "  --enable-chunked-prefill: true\n",
+            "--enable-chunked-prefill: chunked prefill is not implemented yet",
+        ),
+        (
+            "  --inference-dynamic-batching-prefix-caching: true\n",
+            "--inference-dynamic-batching-prefix-caching: prefix caching is not implemented yet",
+        ),
+        (
+            "  --fp8-recipe: tensorwise\n  --fp8-format: hybrid\n  --first-last-layers-bf16: true\n",
+            "--fp8-format: fp8 is not implemented yet",
+        ),
+        (
+            "  --tensor-model-parallel-size: 2\n  --pipeline-model-parallel-size: 2\n  --sequence-parallel: true\n",
+            "TP 2: tensor parallelism is not implemented yet; PP 2: pipeline parallelism is not implemented yet",
+        ),
+    ] {
+        let folder = if reason.starts_with("TP") { "tp2_pp2_dp2" } else { "tp1_pp1" };
+        let skipped = skip(plan_in(folder, &one_prompt(flags), "dgx_h100", &[]));
+        assert_eq!(skipped, format!("{reason}; {UNSET}"));
+    }
+}
+
+#[test]
+fn with_the_checkpoint_the_throughput_test_runs_as_written() {
+    let text = throughput_case().replace("${CHECKPOINT_LOAD_PATH}/", "");
+    let config = format!("{MODEL}config.json");
+    let existing = [MODEL, &config, "/cases/gpt/case/model/some/vocab.json", "/cases/text/processed.jsonl"];
+    let text = text.replace("/case/", "/");
+    let plan = run(plan_in(
+        "case",
+        &text.replace("model/some", "/cases/gpt/case/model/some"),
+        "dgx_h100",
+        &existing,
+    ));
+    assert!(matches!(&plan.model, ModelPlan::Checkpoint { .. }));
+    assert!(matches!(&plan.tokenizer, TokenizerPlan::TikToken { pattern, .. } if pattern == "v2"));
+    assert!(matches!(&plan.workload.source, PromptSource::File { truncate: Some(1024), .. }));
+    assert_eq!(plan.workload.arrival, Arrival::PerStep { num_requests: 128 });
+    assert_eq!(plan.engine.kv_buffer_bytes, 20 << 30);
+    assert_eq!(plan.engine.max_sequence_length, 4096);
+    assert!(plan.workload.num_tokens_from_file && plan.throughput_check_only);
+    assert_eq!(plan.workload.sampling.seed, 42);
+    assert_eq!(plan.metrics, ["generated_tokens", "logprobs"]);
+    assert_eq!(plan.output_path, None);
+    let reason = |flag: &str| plan.ignored_flags.iter().find(|i| i.flag == flag).map(|i| i.reason.as_ref());
+    assert!(reason("--disable-chunked-prefill").unwrap().contains("removed from Megatron-LM"));
+    assert!(reason("--output-path").unwrap().contains("INFERENCE_OUTPUT_PATH is not set"));
+    assert!(reason("--num-layers").unwrap().contains("checkpoint's own config"));
+    assert!(reason("ENV_VARS.NCCL_ALGO").is_some() && reason("LAUNCHER").is_some());
+}
+
+#[test]
+fn performance_cases_are_recognised() {
+    let text = "MODEL: gpt_583m\nTP: 1\nPP: 1\nDP: 8\nNUM_INPUT_TOKENS: 512\nNUM_OUTPUT_TOKENS: 128\n\
+                NUM_WARMUP_ITERS: 2\nNUM_TIMED_ITERS: 5\nBATCH_SIZES:\n  - 1\n  - 8\nTOLERANCE_PCT: 10\n\
+                METRICS:\n  - throughput_tok_per_sec\n";
+    let reason = skip(plan_in("gpt_583m_perf", text, "cpu", &[]));
+    assert!(reason.contains("performance case (MODEL gpt_583m)"), "{reason}");
+}
+
+#[test]
+fn training_cases_are_recognised() {
+    let anchored =
+        "BASE_MODEL_ARGS: &base\n  --lr: 1\nMODEL_ARGS:\n  <<: *base\n  --new-flag: 1\nMODEL_ARGS_2: {}\n";
+    for (text, expected) in [
+        ("MODE: rl\nMODEL_ARGS:\n  --some-training-flag: 3\n", "MODE rl: only inference"),
+        ("MODE: pretraining\nMODEL_ARGS: {}\n", "MODE pretraining: only inference"),
+        (
+            "TEST_TYPE: regular\nMODEL_ARGS:\n  --some-training-flag: 3\n",
+            "MODE is absent, which means pretraining",
+        ),
+        (anchored, "MODE is absent, which means pretraining"),
+    ] {
+        let reason = skip(plan_in("case", text, "cpu", &[]));
+        assert!(reason.contains(expected), "{reason}");
+    }
+}

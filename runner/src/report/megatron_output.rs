@@ -1,0 +1,152 @@
+//! The output JSON of Megatron-LM's inference scripts, so that its tools read our results.
+
+use crate::golden::{Json, Metric, logprob_to_json};
+use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
+
+/// Whose layout.
+#[derive(Clone, Copy, Debug)]
+pub enum MegatronLayout<'a> {
+    /// `gpt_dynamic_inference_with_coordinator.py`: requests only, newlines of texts as a backslash and an `n`.
+    Coordinator,
+    /// The same with `--throughput-check-only`: tokens / latency of each request, and nothing else.
+    ThroughputOnly(&'a Metrics),
+    /// `gpt_dynamic_inference.py`: requests, then what was measured over the run.
+    Offline(&'a Metrics),
+}
+
+/// The file's text: completed requests by ascending id, in `layout`.
+pub fn megatron_output(requests: &[RequestRecord], layout: MegatronLayout<'_>) -> String {
+    let mut completed: Vec<&RequestRecord> =
+        requests.iter().filter(|r| r.outcome == RequestOutcome::Completed).collect();
+    completed.sort_by_key(|request| request.id);
+    let entries =
+        |of: fn(&RequestRecord) -> Json| completed.iter().map(|r| (r.id.to_string(), of(r))).collect();
+    let members: Vec<(String, Json)> = match layout {
+        MegatronLayout::Coordinator => entries(coordinator_entry),
+        MegatronLayout::ThroughputOnly(metrics) => {
+            let list = metrics.throughput.iter().copied().map(Json::float).collect();
+            vec![(Metric::Throughput.name().to_owned(), Json::Array(list))]
+        }
+        MegatronLayout::Offline(metrics) => {
+            let mut members: Vec<(String, Json)> = entries(offline_entry);
+            members.extend(offline_system(metrics));
+            members
+        }
+    };
+    Json::Object(members).pretty()
+}
+
+fn coordinator_entry(request: &RequestRecord) -> Json {
+    let mut fields = common(request, &request.generated_text.replace('\n', "\\n"));
+    if let Some(generated) = &request.generated_logprobs {
+        fields.push(field("logprobs", logprobs(request.prompt_logprobs.iter().flatten().chain(generated))));
+    }
+    Json::Object(fields)
+}
+
+fn offline_entry(request: &RequestRecord) -> Json {
+    let mut fields = common(request, &request.generated_text);
+    let first = request.arrivals.iter().find(|arrival| arrival.num_tokens > 0);
+    fields
+        .push(field("ttft", first.map_or(Json::Null, |arrival| Json::float(arrival.at_s - request.sent_s))));
+    if let Some(generated) = &request.generated_logprobs {
+        let prompt = request.prompt_logprobs.as_deref().unwrap_or_default();
+        fields.push(field("prompt_logprobs", logprobs(prompt)));
+        fields.push(field("generated_logprobs", logprobs(generated)));
+        fields.push(field("logprobs", logprobs(prompt.iter().chain(generated))));
+    }
+    Json::Object(fields)
+}
+
+fn offline_system(metrics: &Metrics) -> Vec<(String, Json)> {
+    let mut members = Vec::new();
+    if let Some(throughput) = metrics.output_throughput.value() {
+        members.push(field(Metric::Throughput.name(), Json::Array(vec![Json::float(throughput)])));
+    }
+    if let Some(bytes) = metrics.mem_max_allocated_bytes.value() {
+        members.push(field(Metric::MemMaxAllocatedBytes.name(), Json::from(bytes as u64)));
+    }
+    let prefill = Json::from(metrics.lifetime_prefill_token_count);
+    members.push(field(Metric::LifetimePrefillTokenCount.name(), prefill));
+    members
+}
+
+/// What both scripts write of a request.
+fn common(request: &RequestRecord, text: &str) -> Vec<(String, Json)> {
+    let tokens = request.generated_tokens.iter().map(|&token| Json::from(u64::from(token))).collect();
+    let latency = request.finished_s.map_or(Json::Null, |at_s| Json::float(at_s - request.sent_s));
+    vec![
+        field("input_prompt", request.prompt.as_deref().map_or(Json::Null, Json::from)),
+        field("generated_text", Json::from(text)),
+        field("generated_tokens", Json::Array(tokens)),
+        field("latency", latency),
+    ]
+}
+
+fn logprobs<'a>(list: impl IntoIterator<Item = &'a f32>) -> Json {
+    Json::Array(list.into_iter().copied().map(logprob_to_json).collect())
+}
+
+fn field(key: &str, value: Json) -> (String, Json) {
+    (key.to_owned(), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::Golden;
+    use crate::golden::test_run::record;
+
+    fn parsed(layout: MegatronLayout<'_>) -> serde_json::Value {
+        serde_json::from_str(&megatron_output(&record("cpu").requests, layout)).unwrap()
+    }
+
+    #[test]
+    fn the_coordinator_layout_has_requests_only_and_flat_text() {
+        let output = parsed(MegatronLayout::Coordinator);
+        assert_eq!(output.as_object().unwrap().keys().collect::<Vec<_>>(), ["0", "1", "2"]);
+        let fields: Vec<_> = output["1"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(fields, ["input_prompt", "generated_text", "generated_tokens", "latency", "logprobs"]);
+        assert_eq!(output["1"]["generated_text"], "reply 1\\nof ten words");
+        assert_eq!(output["1"]["latency"], 1.1);
+        assert_eq!(output["1"]["logprobs"].as_array().unwrap().len(), 12);
+    }
+
+    #[test]
+    fn throughput_check_only_has_one_number_per_request() {
+        let metrics = Metrics::of(&record("cpu"), None);
+        let output = parsed(MegatronLayout::ThroughputOnly(&metrics));
+        assert_eq!(output.as_object().unwrap().len(), 1);
+        assert_eq!(output["throughput"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_is_written_reads_as_a_golden() {
+        let run = record("cpu");
+        let metrics = Metrics::of(&run, None);
+        for layout in [
+            MegatronLayout::Coordinator,
+            MegatronLayout::ThroughputOnly(&metrics),
+            MegatronLayout::Offline(&metrics),
+        ] {
+            let text = megatron_output(&run.requests, layout);
+            let golden = Golden::from_bytes(text.as_bytes()).unwrap();
+            if let Some(request) = golden.requests.get(&0) {
+                let logprobs = request.logprobs.as_ref().unwrap();
+                assert_eq!(logprobs[2..], run.requests[0].generated_logprobs.clone().unwrap());
+            }
+        }
+        let offline = parsed(MegatronLayout::Offline(&metrics));
+        assert_eq!(offline["lifetime_prefill_token_count"], 9);
+        assert_eq!(offline["0"]["ttft"], 0.1);
+    }
+
+    #[test]
+    fn requests_that_did_not_complete_are_left_out() {
+        let mut run = record("cpu");
+        run.requests[1].outcome = RequestOutcome::Unanswered;
+        let text = megatron_output(&run.requests, MegatronLayout::Coordinator);
+        let output: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(output.as_object().unwrap().keys().collect::<Vec<_>>(), ["0", "2"]);
+    }
+}
