@@ -1,4 +1,7 @@
 //! A CUDA driver whose device is a PTX virtual machine on the CPU.
 
 pub mod isa;
+pub mod lower;
+pub mod machine;
+pub mod memory;
 pub mod ptx;
