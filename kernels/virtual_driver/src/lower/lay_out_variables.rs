@@ -68,7 +68,9 @@ impl Writer<'_> {
                         Some(Global::Function(index)) => Target::Function(*index),
                         Some(Global::Shared(index)) => Target::Shared(*index),
                         None => {
-                            return Err(format!("`{name}` in an initial value is not defined in this module"));
+                            return Err(format!(
+                                "`{name}` in an initial value is not defined in this module"
+                            ));
                         }
                     };
                     self.put(place, &vec![0; element as usize])?;

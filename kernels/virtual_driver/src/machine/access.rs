@@ -243,7 +243,8 @@ impl Warp {
 #[cold]
 fn misaligned(intent: Intent, addresses: &L64) -> Box<Fault> {
     let bad = |lane: &u32| {
-        intent.mask >> lane & 1 == 1 && addresses.0[*lane as usize] % u64::from(intent.alignment) != 0
+        intent.mask >> lane & 1 == 1
+            && !addresses.0[*lane as usize].is_multiple_of(u64::from(intent.alignment))
     };
     let lane = (0..32).find(bad).unwrap_or(0);
     let what = format!(

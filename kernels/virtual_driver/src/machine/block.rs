@@ -64,7 +64,7 @@ impl<B: BlockObserver> Block<B> {
         context: &Context<'_>,
         observer: &O,
         position: [u32; 3],
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         self.position = position;
         // On hardware shared memory holds what the last block left; a pattern makes reading it before writing visible,
         // and the same for any number of host threads.
@@ -88,13 +88,13 @@ impl<B: BlockObserver> Block<B> {
         self.space.observer.take()
     }
 
-    pub(super) fn run_to_end(&mut self, context: &Context<'_>) -> Result<(), Trap> {
+    pub(super) fn run_to_end(&mut self, context: &Context<'_>) -> Result<(), Box<Trap>> {
         while self.turn(context)? == Progress::Runs {}
         Ok(())
     }
 
     /// Every warp that can run runs until it waits or its turn is over.
-    pub(super) fn turn(&mut self, context: &Context<'_>) -> Result<Progress, Trap> {
+    pub(super) fn turn(&mut self, context: &Context<'_>) -> Result<Progress, Box<Trap>> {
         let mut moved = false;
         for index in 0..self.warps.len() {
             if self.states[index] != Pause::Quantum {
@@ -116,7 +116,7 @@ impl<B: BlockObserver> Block<B> {
         Ok(Progress::Runs)
     }
 
-    fn check_budget(&mut self, context: &Context<'_>) -> Result<(), Trap> {
+    fn check_budget(&mut self, context: &Context<'_>) -> Result<(), Box<Trap>> {
         let Some(budget) = context.options.step_budget else { return Ok(()) };
         let steps: u64 = self.warps.iter().map(|warp| warp.steps).sum();
         if steps <= budget {
@@ -133,7 +133,7 @@ impl<B: BlockObserver> Block<B> {
     }
 
     /// Releases the barriers at which enough threads wait. True if some warp can go on.
-    fn release_barriers(&mut self, context: &Context<'_>) -> Result<bool, Trap> {
+    fn release_barriers(&mut self, context: &Context<'_>) -> Result<bool, Box<Trap>> {
         let live = self.states.iter().filter(|&&state| state != Pause::Ended).count();
         let mut released = false;
         for id in 0..16 {
@@ -207,7 +207,7 @@ impl<B: BlockObserver> Block<B> {
         }
     }
 
-    fn deadlock(&self, context: &Context<'_>) -> Trap {
+    fn deadlock(&self, context: &Context<'_>) -> Box<Trap> {
         let mut lines = Vec::new();
         for (warp, state) in self.warps.iter().zip(&self.states) {
             let line = context.program.origins.get(warp.f.pc as usize).map_or(0, |origin| origin.ptx_line);

@@ -6,6 +6,9 @@
 
 use super::lanes::LANES;
 
+/// 32 lanes of up to 16 bytes.
+pub(super) type Buffer = Box<[[u8; 16]; LANES]>;
+
 /// One copy of a warp.
 #[derive(Clone, Debug)]
 pub(super) struct Copy {
@@ -14,7 +17,7 @@ pub(super) struct Copy {
     pub(super) bytes: u32,
     /// Offset in shared memory by lane.
     pub(super) to: [u32; LANES],
-    pub(super) data: Box<[[u8; 16]; LANES]>,
+    pub(super) data: Buffer,
     /// Number of the group by lane.
     group: [u32; LANES],
 }
@@ -26,7 +29,7 @@ pub(super) struct Copies {
     /// Groups each lane has closed.
     closed: [u32; LANES],
     /// Buffers to use again.
-    spare: Vec<Box<[[u8; 16]; LANES]>>,
+    spare: Vec<Buffer>,
 }
 
 impl Copies {
@@ -36,15 +39,15 @@ impl Copies {
     }
 
     /// A buffer for 32 lanes of 16 bytes.
-    pub(super) fn buffer(&mut self) -> Box<[[u8; 16]; LANES]> {
+    pub(super) fn buffer(&mut self) -> Buffer {
         self.spare.pop().unwrap_or_else(|| Box::new([[0; 16]; LANES]))
     }
 
-    pub(super) fn give_back(&mut self, buffer: Box<[[u8; 16]; LANES]>) {
+    pub(super) fn give_back(&mut self, buffer: Buffer) {
         self.spare.push(buffer);
     }
 
-    pub(super) fn issue(&mut self, mask: u32, bytes: u32, to: [u32; LANES], data: Box<[[u8; 16]; LANES]>) {
+    pub(super) fn issue(&mut self, mask: u32, bytes: u32, to: [u32; LANES], data: Buffer) {
         self.open.push(Copy { mask, bytes, to, data, group: self.closed });
     }
 

@@ -72,7 +72,7 @@ pub fn launch(
     spec: &LaunchSpec,
     memory: &DeviceMemory,
     options: &Options,
-) -> Result<(), Trap> {
+) -> Result<(), Box<Trap>> {
     launch_with(image, kernel, spec, memory, options, &NoObserver)
 }
 
@@ -87,7 +87,7 @@ pub fn launch_with<O: Observer>(
     memory: &DeviceMemory,
     options: &Options,
     observer: &O,
-) -> Result<(), Trap>
+) -> Result<(), Box<Trap>>
 where
     O::Block: Send,
 {
@@ -97,10 +97,10 @@ where
 }
 
 /// Refuses launches that no device could run.
-fn check(image: &Image, kernel: u32, spec: &LaunchSpec, options: &Options) -> Result<(), Trap> {
+fn check(image: &Image, kernel: u32, spec: &LaunchSpec, options: &Options) -> Result<(), Box<Trap>> {
     let program = image.program();
     let refuse = |what: String| {
-        Err(Trap {
+        Err(Box::new(Trap {
             kind: TrapKind::InvalidLaunch,
             what,
             kernel: program
@@ -113,7 +113,7 @@ fn check(image: &Image, kernel: u32, spec: &LaunchSpec, options: &Options) -> Re
             block: [0; 3],
             thread: [0; 3],
             address: None,
-        })
+        }))
     };
     let Some(function) = program.functions.get(kernel as usize).filter(|function| function.is_entry) else {
         return refuse(format!("function number {kernel} is not a kernel"));

@@ -18,11 +18,11 @@ struct Ends {
     /// Printed bytes by block.
     printed: Vec<(u64, Vec<u8>)>,
     /// The trap of the lowest block.
-    trap: Option<(u64, Trap)>,
+    trap: Option<(u64, Box<Trap>)>,
 }
 
 impl Ends {
-    fn add_trap(&mut self, index: u64, trap: Trap) {
+    fn add_trap(&mut self, index: u64, trap: Box<Trap>) {
         if self.trap.as_ref().is_none_or(|(first, _)| index < *first) {
             self.trap = Some((index, trap));
         }
@@ -35,7 +35,7 @@ fn position(context: &Context<'_>, index: u64) -> [u32; 3] {
 }
 
 /// Runs all blocks and reports what they printed, in block order.
-pub(super) fn run<O: Observer>(context: &Context<'_>, observer: &O) -> Result<(), Trap>
+pub(super) fn run<O: Observer>(context: &Context<'_>, observer: &O) -> Result<(), Box<Trap>>
 where
     O::Block: Send,
 {
@@ -66,7 +66,7 @@ where
     finish(context, ends.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-fn finish(context: &Context<'_>, mut ends: Ends) -> Result<(), Trap> {
+fn finish(context: &Context<'_>, mut ends: Ends) -> Result<(), Box<Trap>> {
     ends.printed.sort_by_key(|(index, _)| *index);
     for (_, bytes) in &ends.printed {
         match context.options.print {
@@ -107,7 +107,7 @@ fn conclude<O: Observer>(
     observer: &O,
     block: &mut Block<O::Block>,
     index: u64,
-    result: Result<(), Trap>,
+    result: Result<(), Box<Trap>>,
     ends: &Mutex<Ends>,
 ) {
     let printed = block.take_output();

@@ -88,10 +88,10 @@ impl Fault {
     }
 
     /// The trap for the thread at `lane` of a warp whose next instruction is `pc`.
-    pub(crate) fn locate(self, context: &Context<'_>, pc: u32, block: [u32; 3], warp: u32) -> Trap {
+    pub(crate) fn locate(self, context: &Context<'_>, pc: u32, block: [u32; 3], warp: u32) -> Box<Trap> {
         let program = context.program;
         let origin = program.origins.get(pc as usize).copied().unwrap_or_default();
-        Trap {
+        Box::new(Trap {
             kind: self.kind,
             what: self.what,
             kernel: program.functions[context.kernel as usize].name.clone(),
@@ -101,6 +101,6 @@ impl Fault {
             block,
             thread: context.thread_index(warp * 32 + self.lane),
             address: self.address,
-        }
+        })
     }
 }

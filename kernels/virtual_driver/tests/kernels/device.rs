@@ -59,7 +59,7 @@ impl Device {
         block: [u32; 3],
         dynamic_shared: u32,
         args: &[Arg],
-    ) -> Result<(), Trap> {
+    ) -> Result<(), Box<Trap>> {
         let (number, function) = self.image.kernel(kernel).unwrap_or_else(|| panic!("no kernel {kernel}"));
         assert_eq!(function.params.len(), args.len(), "arguments of {kernel}");
         let mut params = vec![0; function.param_bytes as usize];

@@ -7,6 +7,9 @@ use super::{Selected, Selector, Shape};
 use crate::isa::{Builtin, CallPlan, Mnemonic, Op, Passed, Scalar};
 use crate::ptx::ast::{Number, Operand};
 
+/// A result to be loaded after a call: where to, offset in the frame, bytes.
+type Pending<'o> = (&'o Operand, u32, u32);
+
 /// The functions the machine provides.
 fn builtin(name: &str) -> Option<Builtin> {
     match name {
@@ -144,7 +147,7 @@ impl Selector<'_> {
         shape: &Shape,
         results: &'o [Operand],
         arguments: &'o [Operand],
-    ) -> Result<(CallPlan, Vec<(&'o Operand, u32, u32)>), String> {
+    ) -> Result<(CallPlan, Vec<Pending<'o>>), String> {
         if results.len() != shape.returns.len() || arguments.len() != shape.params.len() {
             return Err(format!(
                 "the function takes {} arguments and returns {}; the call gives {} and takes {}",
@@ -193,7 +196,7 @@ impl Selector<'_> {
         }
     }
 
-    fn load_results(&mut self, loads: Vec<(&Operand, u32, u32)>) -> Selected {
+    fn load_results(&mut self, loads: Vec<Pending<'_>>) -> Selected {
         use crate::isa::R;
         use crate::isa::memory::{Address, Base, MemorySpace};
         for (operand, at, bytes) in loads {

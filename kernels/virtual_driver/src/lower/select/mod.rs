@@ -144,7 +144,7 @@ impl Selector<'_> {
     }
 
     /// Mnemonic and remaining modifiers; `cp.async` and `cvt.pack` are mnemonics of two words.
-    fn mnemonic<'i>(instruction: &'i Instruction) -> Option<(Mnemonic, &'i [String])> {
+    fn mnemonic(instruction: &Instruction) -> Option<(Mnemonic, &[String])> {
         if let Some(second) = instruction.modifiers.first()
             && let Some(mnemonic) = Mnemonic::parse(&format!("{}.{second}", instruction.opcode))
         {

@@ -298,7 +298,10 @@ impl Selector<'_> {
                     Width::W64 => Base::R64(r),
                     Width::W32 if declared.bytes() == 4 => Base::R32(r),
                     Width::W32 | Width::W128 => {
-                        return Err(format!("`{name}` has {} bits; an address has 32 or 64", declared.bits()));
+                        return Err(format!(
+                            "`{name}` has {} bits; an address has 32 or 64",
+                            declared.bits()
+                        ));
                     }
                 };
                 Ok((Address { base, offset: *offset }, None))

@@ -30,15 +30,8 @@ fn ordered(bits: u64) -> i64 {
 #[inline(always)]
 fn numbers_win(a: u64, b: u64, first: bool) -> u64 {
     let (x, y) = (f64::from_bits(a), f64::from_bits(b));
-    let picked = if x.is_nan() {
-        b
-    } else if y.is_nan() {
-        a
-    } else if (ordered(a) < ordered(b)) == first {
-        a
-    } else {
-        b
-    };
+    let takes_a = !x.is_nan() && (y.is_nan() || (ordered(a) < ordered(b)) == first);
+    let picked = if takes_a { a } else { b };
     if f64::from_bits(picked).is_nan() { NAN } else { picked }
 }
 

@@ -80,7 +80,6 @@ impl Isa {
 macro_rules! for_each_isa {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
-        #[expect(clippy::too_many_arguments, reason = "operands of one instruction")]
         $vis fn $name(isa: $crate::machine::lanes::Isa, $($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             fn body($($arg: $ty),*) $(-> $ret)? $body

@@ -85,11 +85,9 @@ fn product16<const K: usize>(a: &[&L32], b: &[&L32], c: [&L32; 4], widen: impl F
             }
         }
         for t in 0..4 {
-            for column in 0..8 {
-                let word = b[block].0[column * 4 + t];
-                right[8 * block + 2 * t][column] = widen(word & 0xFFFF);
-                right[8 * block + 2 * t + 1][column] = widen(word >> 16);
-            }
+            let words: [u32; 8] = std::array::from_fn(|column| b[block].0[column * 4 + t]);
+            right[8 * block + 2 * t] = words.map(|word| widen(word & 0xFFFF));
+            right[8 * block + 2 * t + 1] = words.map(|word| widen(word >> 16));
         }
     }
     let mut sum = gather_sum(c);
