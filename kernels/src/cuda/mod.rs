@@ -25,3 +25,4 @@ pub use buffer::{CudaBuffer, CudaFloats, CudaHalves};
 pub use matrix::CudaMatrix;
 pub use operators::CudaKvCache;
 pub use probe::{CudaDevice, NoCuda, devices};
+pub use tape::TapeCounts;

@@ -130,11 +130,12 @@ const LARGE_ROWS: usize = 512;
 
 /// Kernel, rows and tiles of a block.
 fn matmul_kernel(rows: usize, gated: bool) -> (Kernel, usize, usize) {
-    match rows {
-        ..=FEW_ROWS if gated => (Kernel::MatmulFewGated, 16, 2),
-        ..=FEW_ROWS => (Kernel::MatmulFew, 16, 1),
-        ..LARGE_ROWS => (Kernel::MatmulBlock, 64, 4),
-        LARGE_ROWS.. => (Kernel::MatmulLarge, 128, 8),
+    if rows <= FEW_ROWS {
+        if gated { (Kernel::MatmulFewGated, 16, 2) } else { (Kernel::MatmulFew, 16, 1) }
+    } else if rows < LARGE_ROWS {
+        (Kernel::MatmulBlock, 64, 4)
+    } else {
+        (Kernel::MatmulLarge, 128, 8)
     }
 }
 

@@ -93,6 +93,11 @@ impl<B: Backend> Gpt<B> {
         &self.config
     }
 
+    /// What it runs on.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
     /// Translates the step's sequences, and refuses what makes no sense.
     fn build_batch(&mut self, batch: &[SequenceSlice<'_>]) -> Result<(), StepError> {
         let block_size = self.cache.geometry().block_size;
