@@ -61,7 +61,7 @@ impl Fragment {
 }
 
 /// Jumps a fragment may take before another gets a turn.
-const PATIENCE: u32 = 4096;
+pub(super) const PATIENCE: u32 = 4096;
 
 impl Warp {
     /// Lanes of `taken` go to `target`, the rest to the next instruction.
@@ -98,6 +98,7 @@ impl Warp {
     pub(super) fn reschedule(&mut self) -> bool {
         if self.others.is_empty() {
             self.stop = u32::MAX;
+            self.patience = PATIENCE;
             return self.f.mask != 0 && self.f.wait == Wait::Ready;
         }
         self.f.ran = self.steps;

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Filled};
 use super::copies::Copies;
-use super::fragments::{Fragment, Frame, Wait};
+use super::fragments::{Fragment, Frame, PATIENCE, Wait};
 use super::lanes::{self, L32, L64, LANES};
 use super::trap::{Fault, TrapKind};
 use crate::isa::{CallPlan, Cond, P, R};
@@ -54,7 +54,7 @@ impl Warp {
             f,
             others: Vec::new(),
             stop: u32::MAX,
-            patience: u32::MAX,
+            patience: PATIENCE,
             existing: 0,
             exited: u32::MAX,
             steps: 0,
@@ -76,6 +76,7 @@ impl Warp {
         self.others.clear();
         self.stop = u32::MAX;
         self.steps = 0;
+        self.patience = PATIENCE;
         self.copies.clear();
         self.registers.clear();
         self.predicates.clear();
