@@ -15,7 +15,7 @@
 #define DIGITS 256
 
 struct Request {
-    u32 slot;
+    u32 slot; // 0xffffffff: nothing to draw
     u32 top_k;
     float temperature;
     float top_p;
@@ -167,6 +167,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     sample_rows(const float *logits, const Request *requests, u32 *drawn, u32 vocabulary) {
     __shared__ Shared shared;
     const Request request = requests[blockIdx.x];
+    if (request.slot == 0xffffffffu) return;
     const Row row = {logits + (u64)request.slot * vocabulary, vocabulary, request.temperature};
     const u32 range = (vocabulary + THREADS - 1) / THREADS * WARP;
     float largest = largest_of(row, shared);

@@ -44,7 +44,7 @@ pub fn measure_limits(num_threads: usize, budget_s: f64, now_s: &dyn Fn() -> f64
 }
 
 /// Best rate of `pass`, which does `work`, until the deadline; the first pass warms up and counts only if it is the only one.
-fn best_rate(work: f64, deadline: f64, now_s: &dyn Fn() -> f64, mut pass: impl FnMut()) -> f64 {
+pub(crate) fn best_rate(work: f64, deadline: f64, now_s: &dyn Fn() -> f64, mut pass: impl FnMut()) -> f64 {
     let mut rate = || {
         let start = now_s();
         pass();

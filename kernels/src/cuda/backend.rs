@@ -14,6 +14,7 @@ use crate::ops::error::{OpError, require_len};
 use crate::ops::kv_cache::KvGeometry;
 use crate::ops::matrix::PackedMatrix;
 use crate::ops::rotary::RotaryFrequencies;
+use crate::ops::sampling::SampleRow;
 use crate::ops::{Backend, Buffer, attention, embedding, lm_head, matmul, norm, rotary, sampling};
 
 /// Memory that grows to the largest need seen.
@@ -41,6 +42,12 @@ impl<D: Device> Grown<D> {
     }
 }
 
+/// What the step's end will ask to be drawn, and the logits that it was drawn from once the LM head has run.
+pub(super) struct SamplingPlan<D: Device> {
+    pub(super) rows: Vec<SampleRow>,
+    pub(super) drawn_from: Option<Arc<D::Memory>>,
+}
+
 /// A device, the step's launches, and scratch memory.
 pub struct CudaBackend<D: Device = Driver> {
     pub(super) device: D,
@@ -56,6 +63,7 @@ pub struct CudaBackend<D: Device = Driver> {
     pub(super) head: [Grown<D>; 3],
     /// Sampling: requests, drawn tokens.
     pub(super) sampling: [Grown<D>; 2],
+    pub(super) plan: SamplingPlan<D>,
     /// Scratch on the host.
     pub(super) words: Vec<u32>,
 }
@@ -82,6 +90,7 @@ impl<D: Device> CudaBackend<D> {
             partial: [Grown::new(), Grown::new()],
             head: [Grown::new(), Grown::new(), Grown::new()],
             sampling: [Grown::new(), Grown::new()],
+            plan: SamplingPlan { rows: Vec::new(), drawn_from: None },
             words: Vec::new(),
         }
     }
@@ -177,12 +186,17 @@ impl<D: Device> Backend for CudaBackend<D> {
     }
     fn load_batch(&mut self, host: &RaggedBatch, device: &mut CudaBatch<D>) -> Result<(), OpError> {
         self.tape.run(&mut self.device)?;
+        self.plan.rows.clear();
+        self.plan.drawn_from = None;
         device.host.clone_from(host);
         self.upload_batch(device)?;
         self.tape.recurring = device.encoded.borrow().bucketed;
         Ok(())
     }
 
+    fn plan_sampling(&mut self, rows: &[SampleRow]) -> Result<(), OpError> {
+        operators::plan_sampling(self, rows)
+    }
     fn embed(&mut self, args: embedding::Embedding<'_, Self>) -> Result<(), OpError> {
         args.check()?;
         operators::embed(self, args)

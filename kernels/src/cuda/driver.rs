@@ -252,7 +252,7 @@ impl Device for Driver {
             outcome = outcome.and_then(|()| unsafe { self.launch(launch) });
         }
         // Ends the capture even after an error, so that the stream is usable again.
-        let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+        let flags = sys::CUgraphInstantiate_flags(0);
         let graph = self.stream.end_capture(flags).map_err(refused("end of graph capture"));
         outcome?;
         Ok(graph?.map(DriverGraph))

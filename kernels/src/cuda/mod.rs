@@ -11,6 +11,7 @@ mod buffer;
 pub mod device;
 pub mod driver;
 pub mod launch;
+pub mod limits;
 mod matrix;
 mod operators;
 mod probe;

@@ -1,6 +1,10 @@
 //! Each operator as typed launches. Arguments were checked by the contract (`check`); what CUDA asks for beyond it is checked here.
 
+mod sampling;
+
 use std::sync::Arc;
+
+pub(super) use sampling::{plan_sampling, sample};
 
 use super::backend::CudaBackend;
 use super::batch::AttentionTasks;
@@ -10,7 +14,6 @@ use super::matrix::chunks;
 use super::registry::Kernel;
 use crate::cpu::rotary_frequency;
 use crate::model::config::Activation;
-use crate::model::step::SampleArgs;
 use crate::ops::attention::Attention;
 use crate::ops::embedding::Embedding;
 use crate::ops::error::{OpError, require};
@@ -20,7 +23,6 @@ use crate::ops::matmul::{Epilogue, Matmul};
 use crate::ops::matrix::TILE;
 use crate::ops::norm::{Norm, NormKind, RowSelection};
 use crate::ops::rotary::{RotaryAngles, RotateAndAppend, query_stride};
-use crate::ops::sampling::{Drawn, Sampling};
 use crate::ops::{BatchInfo, KvCacheInfo, MatrixInfo, row_stride};
 
 type Cuda<D> = CudaBackend<D>;
@@ -328,6 +330,7 @@ pub(super) fn lm_head<D: Device>(cuda: &mut Cuda<D>, args: LmHead<'_, Cuda<D>>) 
         .word(word(parts)?)
         .grid(rows, 1)?;
     cuda.tape.push(launch, [&batch, &partial, &targets, &statistics]);
+    sampling::draw_as_planned(cuda, args.logits, layout.outputs)?;
     cuda.tape.run(&mut cuda.device)?;
     cuda.words.clear();
     cuda.words.resize(head_rows * 4, 0);
@@ -338,44 +341,5 @@ pub(super) fn lm_head<D: Device>(cuda: &mut Cuda<D>, args: LmHead<'_, Cuda<D>>) 
         argmax: row[2],
         target_logit: f32::from_bits(row[3]),
     }));
-    Ok(())
-}
-
-/// `struct Request` of sampling.cu.
-fn request(slot: usize, args: &SampleArgs) -> Result<[u32; 10], OpError> {
-    let [seed, key, position] =
-        [args.seed, args.request_key, args.position].map(|value| [value as u32, (value >> 32) as u32]);
-    let (temperature, top_p) = (args.temperature.to_bits(), args.top_p.to_bits());
-    let [s0, s1] = seed;
-    Ok([word(slot)?, args.top_k, temperature, top_p, s0, s1, key[0], key[1], position[0], position[1]])
-}
-
-pub(super) fn sample<D: Device>(cuda: &mut Cuda<D>, args: Sampling<'_, Cuda<D>>) -> Result<(), OpError> {
-    args.drawn.clear();
-    if args.rows.is_empty() {
-        return cuda.tape.run(&mut cuda.device);
-    }
-    cuda.words.clear();
-    for row in args.rows {
-        cuda.words.extend(request(row.slot, &row.args)?);
-    }
-    let [requests, drawn] = &mut cuda.sampling;
-    let requests = requests.reserve(&mut cuda.device, cuda.words.len() * 4)?;
-    let drawn = drawn.reserve(&mut cuda.device, args.rows.len() * 8)?;
-    cuda.tape.run(&mut cuda.device)?;
-    cuda.device.upload(bytemuck::cast_slice(&cuda.words), &requests, 0)?;
-    let launch = LaunchBuilder::new(Kernel::SampleRows)
-        .pointer(D::address(args.logits.memory()))
-        .pointer(D::address(&requests))
-        .pointer(D::address(&drawn))
-        .word(word(args.vocab_size)?)
-        .grid(args.rows.len(), 1)?;
-    cuda.tape.push(launch, [args.logits.memory(), &requests, &drawn]);
-    cuda.tape.run(&mut cuda.device)?;
-    cuda.words.clear();
-    cuda.words.resize(args.rows.len() * 2, 0);
-    cuda.device.download(&drawn, bytemuck::cast_slice_mut(&mut cuda.words))?;
-    let pairs = cuda.words.as_chunks::<2>().0.iter();
-    args.drawn.extend(pairs.map(|&[token, logit]| Drawn { token, logit: f32::from_bits(logit) }));
     Ok(())
 }

@@ -27,11 +27,13 @@ pub enum Module {
     LmHead,
     /// sampling.cu
     Sampling,
+    /// limits.cu
+    Limits,
 }
 
 impl Module {
     /// All modules.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Embedding,
         Self::Norm,
         Self::Rotary,
@@ -44,6 +46,7 @@ impl Module {
         Self::AttentionCombine,
         Self::LmHead,
         Self::Sampling,
+        Self::Limits,
     ];
 
     /// Name and text of the module's PTX.
@@ -66,6 +69,7 @@ impl Module {
             Self::AttentionCombine => embedded!("attention_combine"),
             Self::LmHead => embedded!("lm_head"),
             Self::Sampling => embedded!("sampling"),
+            Self::Limits => embedded!("limits"),
         }
     }
 }
@@ -185,4 +189,6 @@ kernels! {
     LmHeadMany, "lm_head_many", LmHead, 256, 64 * (256 + 8) * 4, LM_HEAD;
     LmHeadCombine, "lm_head_combine", LmHead, 256, 0, &[P, P, P, P, W];
     SampleRows, "sample_rows", Sampling, 512, 0, &[P, P, P, W];
+    ReadAll, "read_all", Limits, 256, 0, &[P, P, W];
+    MultiplyAll, "multiply_all", Limits, 256, 0, &[P, W];
 }

@@ -7,6 +7,7 @@ mod direct;
 mod head;
 mod matmul;
 mod model;
+mod refusals;
 mod rows;
 mod subject;
 

@@ -219,7 +219,9 @@ fn batched_decode_replays_graphs_with_the_bits_of_single_steps() {
     let mut together = model.cuda(true);
     let all = run(&mut together, &[0, 1, 2, 3, 4], 8);
     let counts = together.backend().tape_counts();
+    // From the embedding to the drawn tokens: no launch of a replayed step lies outside its graph.
     assert!(counts.captured >= 1 && counts.replayed >= 3, "{counts:?}");
+    assert_eq!(counts.eager + counts.replayed, 8, "{counts:?}");
     assert_eq!(run(&mut together, &[1, 3, 4], 8), [1, 3, 4].map(|i| all[i].clone()));
     for (i, expected) in all.iter().enumerate() {
         assert_eq!(run(&mut model.cuda(false), &[i], 8)[0], *expected, "sequence {i}");
