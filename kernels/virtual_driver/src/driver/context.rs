@@ -9,7 +9,7 @@ use super::device::Device;
 use super::error::{Error, Result};
 use super::handle::{self, Handle};
 use super::stream::{Stream, StreamKind};
-use super::{Driver, driver};
+use super::{Driver, driver, queue};
 
 thread_local! {
     static STACK: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
@@ -139,9 +139,11 @@ fn known_limit(limit: u32) -> Result<usize> {
 /// The context of the calling thread, whether it has failed or not.
 ///
 /// # Errors
-/// `InvalidContext` where there is none, `ContextIsDestroyed` where it is gone, `NotInitialized`.
+/// `InvalidContext` where there is none, `ContextIsDestroyed` where it is gone, `NotInitialized`; `NotPermitted` inside a
+/// host function.
 pub fn current_even_if_failed() -> Result<Arc<Context>> {
     let driver = driver()?;
+    queue::refuse_in_callback()?;
     let top = STACK.with_borrow(|stack| stack.last().copied()).ok_or(Error::InvalidContext)?;
     driver.contexts.find(top).ok_or(Error::ContextIsDestroyed)
 }

@@ -238,9 +238,11 @@ fn is_busy(state: &State, lane: Lane) -> bool {
         .any(|other| other.holds_back(&lane))
 }
 
+/// Fails where the calling thread is inside a program's host function.
+///
 /// # Errors
-/// `NotPermitted` inside a host function.
-fn refuse_in_callback() -> Result<()> {
+/// `NotPermitted`
+pub fn refuse_in_callback() -> Result<()> {
     if IN_CALLBACK.get() { Err(Error::NotPermitted) } else { Ok(()) }
 }
 
