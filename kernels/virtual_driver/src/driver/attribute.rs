@@ -1,4 +1,5 @@
-//! The fixed attributes of the virtual device: those of an sm_80 data-centre card, and zero for what the machine has not (textures, clusters, virtual memory management, inter-process handles).
+//! The fixed attributes of the virtual device: those of an sm_80 data-centre card, and zero for what the machine has not
+//! (textures, clusters, virtual memory management, inter-process handles).
 
 /// Number, name and value; the PCI numbers come from the device.
 const ATTRIBUTES: &[(i32, &str, i32)] = &[

@@ -15,7 +15,12 @@ fn start() -> CUstream {
 }
 
 /// Begins a capture, makes one call that must fail with a code, and expects the end to fail with another.
-fn expect(mode: CUstreamCaptureMode, fails: CUresult, ends: CUresult, mut call: impl FnMut(CUstream) -> CUresult) {
+fn expect(
+    mode: CUstreamCaptureMode,
+    fails: CUresult,
+    ends: CUresult,
+    mut call: impl FnMut(CUstream) -> CUresult,
+) {
     let stream = start();
     let mut graph = std::ptr::null_mut();
     // SAFETY: the stream is live.
@@ -35,13 +40,19 @@ fn unsafe_calls_spoil_a_capture() {
         let mut address = 0;
         // SAFETY: places and streams are valid.
         unsafe {
-            expect(GLOBAL, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, |stream| {
-                sys::cuStreamSynchronize(stream)
-            });
+            expect(
+                GLOBAL,
+                CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+                CUDA_ERROR_STREAM_CAPTURE_INVALIDATED,
+                |stream| sys::cuStreamSynchronize(stream),
+            );
             let mut spare = 0;
-            expect(GLOBAL, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, |_| {
-                sys::cuMemAlloc_v2(&raw mut spare, 64)
-            });
+            expect(
+                GLOBAL,
+                CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+                CUDA_ERROR_STREAM_CAPTURE_INVALIDATED,
+                |_| sys::cuMemAlloc_v2(&raw mut spare, 64),
+            );
             expect(RELAXED, CUDA_SUCCESS, CUDA_SUCCESS, |_| sys::cuMemAlloc_v2(&raw mut address, 64));
             expect(GLOBAL, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, |_| {
                 sys::cuMemsetD8Async(address, 0, 64, std::ptr::null_mut())

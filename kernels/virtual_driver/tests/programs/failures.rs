@@ -51,7 +51,8 @@ fn a_wild_store_fails_the_context_for_good() {
         assert_eq!(again.0, CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, "the failure stays");
     });
     if let Some(output) = done {
-        for report in [String::from_utf8_lossy(&output.stderr).into_owned(), std::fs::read_to_string(path).unwrap()]
+        for report in
+            [String::from_utf8_lossy(&output.stderr).into_owned(), std::fs::read_to_string(path).unwrap()]
         {
             for word in ["CUDA_ERROR_ILLEGAL_ADDRESS", "wild", "0x10", "PTX line 10", "thread (0, 0, 0)"] {
                 assert!(report.contains(word), "no {word} in {report}");
@@ -65,10 +66,13 @@ fn broken_ptx_is_explained_in_the_error_log() {
     run("failures::broken_ptx_is_explained_in_the_error_log", || {
         let context = CudaContext::new(0).unwrap();
         context.bind_to_thread().unwrap();
-        let text = c".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n  frobnicate.u32 %r1;\n}";
+        let text =
+            c".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n  frobnicate.u32 %r1;\n}";
         let mut log = [0_u8; 500];
-        let mut options =
-            [sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER, sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES];
+        let mut options = [
+            sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
+            sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+        ];
         let mut values = [log.as_mut_ptr().cast::<c_void>(), log.len() as *mut c_void];
         let mut module = std::ptr::null_mut();
         // SAFETY: the buffers are as large as said.

@@ -39,7 +39,9 @@ pub(crate) fn run_with(name: &str, environment: &[(&str, &str)], body: fn()) -> 
     let folder = tempfile::tempdir().expect("a folder");
     fill_folder(folder.path());
     let mut command = Command::new(std::env::current_exe().expect("the path of this test binary"));
-    command.args(["--exact", name, "--nocapture", "--test-threads", "1", "--include-ignored"]).env(INSIDE, "1");
+    command
+        .args(["--exact", name, "--nocapture", "--test-threads", "1", "--include-ignored"])
+        .env(INSIDE, "1");
     on_virtual_driver(&mut command, folder.path());
     command.envs(environment.iter().copied());
     let output = command.output().expect("a process");
