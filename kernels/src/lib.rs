@@ -4,7 +4,7 @@
 //! - [`model`]: architecture, checkpoints, the forward pass; speaks to a backend through [`ops`] only.
 //! - [`ops`]: the operator contract, one file per operator, shared by all backends.
 //! - [`cpu`]: the native backend; a scalar reference and SIMD paths with the same bits.
-//! - [`cuda`]: what a machine offers in CUDA devices.
+//! - [`cuda`]: the CUDA backend on hand-written kernels, on NVIDIA's driver or the virtual one.
 //!
 //! What must stay true:
 //! - A row's bits depend on that row's inputs only ([`ops`] says how).

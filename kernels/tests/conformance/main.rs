@@ -1,6 +1,7 @@
 //! One suite for every backend: each operator against an f64 reference over random shapes, the ugly ones included, and what must
-//! not change a bit. Runs on `cpu`, on the CUDA kernels in the virtual machine (always), and on a CUDA driver where
-//! `GOLDLAP_CONFORMANCE_DRIVER=1` asks for it.
+//! not change a bit. Runs on `cpu`, on the CUDA kernels in the virtual machine, and on a CUDA driver: on the virtual one always, in
+//! a process of its own, and on whatever driver the machine has where one asks for the ignored tests:
+//! `cargo test -p goldlap-kernels --test conformance -- --ignored`.
 
 mod attention;
 mod direct;
@@ -11,24 +12,43 @@ mod refusals;
 mod rows;
 mod subject;
 
+use std::process::Command;
+
 use direct::DirectDevice;
 use goldlap_kernels::cpu::{CpuBackend, Isa};
 use goldlap_kernels::cuda::CudaBackend;
+use goldlap_kernels::cuda::virtual_driver::{VirtualDriver, find_library};
 
 /// The CUDA kernels in the virtual machine.
 fn virtual_machine() -> CudaBackend<DirectDevice> {
     CudaBackend::on(DirectDevice::new(), true)
 }
 
-/// The CUDA kernels behind a driver, if the environment asks for one; then it must be there.
-fn driver() -> Option<CudaBackend> {
-    let asked = std::env::var_os("GOLDLAP_CONFORMANCE_DRIVER").is_some_and(|value| value == "1");
-    asked.then(|| CudaBackend::new(0, true).expect("GOLDLAP_CONFORMANCE_DRIVER=1 needs a CUDA driver"))
+/// The CUDA kernels on the CUDA driver of this process.
+fn driver(graphs: bool) -> CudaBackend {
+    CudaBackend::new(0, graphs).expect("this test needs a CUDA driver")
+}
+
+/// The tests in `cuda_driver`, through cudarc and the driver API, on the virtual driver.
+#[test]
+fn the_virtual_driver_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = find_library().unwrap();
+    let virtual_driver = VirtualDriver::below(folder.path(), &library).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["cuda_driver::", "--ignored", "--test-threads", "2"])
+        .envs(virtual_driver.environment())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    let passed = out.lines().filter(|line| line.starts_with("test cuda_driver::") && line.ends_with("ok"));
+    assert!(passed.count() >= 16, "{out}");
 }
 
 /// One row an operator's test: a module with `check<B: Conformant>(&mut B)` functions becomes tests on every backend.
 macro_rules! conformance {
-    ($($room:ident: $($check:ident),*;)*) => {
+    (operators { $($room:ident: $($check:ident),*;)* } models { $($model:ident),* }) => {
         mod cpu {
             use super::{CpuBackend, Isa};
             $(mod $room {
@@ -39,6 +59,10 @@ macro_rules! conformance {
             })*
         }
         mod vcuda {
+            $(#[test]
+            fn $model() {
+                crate::model::$model(&|graphs| super::CudaBackend::on(super::DirectDevice::new(), graphs));
+            })*
             $(mod $room {
                 $(#[test]
                 fn $check() {
@@ -47,12 +71,16 @@ macro_rules! conformance {
             })*
         }
         mod cuda_driver {
+            $(#[test]
+            #[ignore = "needs a CUDA driver; the_virtual_driver_conforms runs it on the virtual one"]
+            fn $model() {
+                crate::model::$model(&crate::driver);
+            })*
             $(mod $room {
                 $(#[test]
+                #[ignore = "needs a CUDA driver; the_virtual_driver_conforms runs it on the virtual one"]
                 fn $check() {
-                    if let Some(mut backend) = crate::driver() {
-                        crate::$room::$check(&mut backend);
-                    }
+                    crate::$room::$check(&mut crate::driver(true));
                 })*
             })*
         }
@@ -60,8 +88,11 @@ macro_rules! conformance {
 }
 
 conformance! {
-    matmul: stores_and_adds, activates, rows_are_independent, embeds;
-    rows: normalises, turns_angles, appends;
-    attention: attends, attends_in_any_shape, attends_over_splits, chunks_do_not_change_a_bit;
-    head: statistics_and_logits, draws;
+    operators {
+        matmul: stores_and_adds, activates, rows_are_independent, embeds;
+        rows: normalises, turns_angles, appends;
+        attention: attends, attends_in_any_shape, attends_over_splits, chunks_do_not_change_a_bit;
+        head: statistics_and_logits, draws;
+    }
+    models { agrees_with_the_native_backend, chunks_and_graphs_do_not_change_a_bit, batched_decode_replays_graphs }
 }

@@ -10,8 +10,6 @@ use goldlap_kernels::model::random::RandomWeights;
 use goldlap_kernels::model::step::{KvCacheShape, LanguageModel, SampleArgs, SequenceOutput, SequenceSlice};
 use goldlap_kernels::ops::Backend;
 
-use crate::direct::DirectDevice;
-
 const ROPE: PositionEmbedding = PositionEmbedding::Rope { base: 10_000.0, percent: 1.0, scaling: None };
 
 /// Llama: RMS norm, grouped queries, SwiGLU, tied.
@@ -91,10 +89,6 @@ impl TestModel {
         let shape = KvCacheShape { block_size: 16, num_blocks: 256 };
         Gpt::new(backend, &self.packed, shape).unwrap()
     }
-
-    fn cuda(&self, graphs: bool) -> Gpt<CudaBackend<DirectDevice>> {
-        self.on(CudaBackend::on(DirectDevice::new(), graphs))
-    }
 }
 
 const GREEDY: SampleArgs =
@@ -158,14 +152,16 @@ fn generate<B: Backend>(
     (logprobs, drawn)
 }
 
-#[test]
-fn models_agree_with_the_native_backend() {
+/// Makes a CUDA backend, with graphs or without.
+pub(crate) type Make<'a, D> = &'a dyn Fn(bool) -> CudaBackend<D>;
+
+pub(crate) fn agrees_with_the_native_backend<D: Device>(make: Make<'_, D>) {
     for config in [llama(), gpt2(), mixed()] {
         let model = TestModel::new(config.clone());
         let prompt = tokens(config.vocab_size, 90, 3);
         let native = CpuBackend::new(Isa::best(), 1).unwrap();
         let (expected, expected_drawn) = generate(&mut model.on(native), &prompt, &[], 6, GREEDY);
-        let (got, drawn) = generate(&mut model.cuda(true), &prompt, &[], 6, GREEDY);
+        let (got, drawn) = generate(&mut model.on(make(true)), &prompt, &[], 6, GREEDY);
         for (got, expected) in got.iter().zip(&expected) {
             assert!((got - expected).abs() < 0.02, "{got} for {expected}");
         }
@@ -176,25 +172,23 @@ fn models_agree_with_the_native_backend() {
     }
 }
 
-#[test]
-fn chunks_and_graphs_do_not_change_a_bit() {
+pub(crate) fn chunks_and_graphs_do_not_change_a_bit<D: Device>(make: Make<'_, D>) {
     for config in [llama(), mixed()] {
         let model = TestModel::new(config.clone());
         let prompt = tokens(config.vocab_size, 75, 3);
         for sample in [GREEDY, SAMPLED] {
-            let expected = generate(&mut model.cuda(false), &prompt, &[], 8, sample);
-            assert_eq!(generate(&mut model.cuda(true), &prompt, &[1, 30, 2], 8, sample), expected);
+            let expected = generate(&mut model.on(make(false)), &prompt, &[], 8, sample);
+            assert_eq!(generate(&mut model.on(make(true)), &prompt, &[1, 30, 2], 8, sample), expected);
         }
     }
 }
 
 /// Decode steps of a growing and shrinking batch: each sequence gets what it gets alone, and graphs are replayed.
-#[test]
-fn batched_decode_replays_graphs_with_the_bits_of_single_steps() {
+pub(crate) fn batched_decode_replays_graphs<D: Device>(make: Make<'_, D>) {
     let model = TestModel::new(llama());
     let prompts: Vec<Vec<u32>> = (0..5).map(|i| tokens(331, 5 + 3 * i, 20 + i as u32)).collect();
     let tables: Vec<Vec<u32>> = (0..5).map(|i| (0..6).map(|block| block * 5 + i).collect()).collect();
-    let run = |model: &mut Gpt<CudaBackend<DirectDevice>>, members: &[usize], steps: usize| {
+    let run = |model: &mut Gpt<CudaBackend<D>>, members: &[usize], steps: usize| {
         let mut sequences: Vec<Vec<u32>> = members.iter().map(|&i| prompts[i].clone()).collect();
         let mut outputs: Vec<Vec<SequenceOutput>> = vec![Vec::new(); members.len()];
         for step in 0..steps {
@@ -216,7 +210,7 @@ fn batched_decode_replays_graphs_with_the_bits_of_single_steps() {
         }
         outputs
     };
-    let mut together = model.cuda(true);
+    let mut together = model.on(make(true));
     let all = run(&mut together, &[0, 1, 2, 3, 4], 8);
     let counts = together.backend().tape_counts();
     // From the embedding to the drawn tokens: no launch of a replayed step lies outside its graph.
@@ -224,7 +218,7 @@ fn batched_decode_replays_graphs_with_the_bits_of_single_steps() {
     assert_eq!(counts.eager + counts.replayed, 8, "{counts:?}");
     assert_eq!(run(&mut together, &[1, 3, 4], 8), [1, 3, 4].map(|i| all[i].clone()));
     for (i, expected) in all.iter().enumerate() {
-        assert_eq!(run(&mut model.cuda(false), &[i], 8)[0], *expected, "sequence {i}");
+        assert_eq!(run(&mut model.on(make(false)), &[i], 8)[0], *expected, "sequence {i}");
     }
 }
 
@@ -240,5 +234,5 @@ fn the_backend_can_move_to_another_thread() {
         movable::<Gpt<CudaBackend<D>>>();
     }
     of::<goldlap_kernels::cuda::driver::Driver>();
-    of::<DirectDevice>();
+    of::<crate::direct::DirectDevice>();
 }

@@ -52,6 +52,12 @@ const BOUNDARIES: &[Boundary] = &[
         reason: "only kernels/src/cuda names the CUDA driver",
     },
     Boundary {
+        words: &["launch_kernel", "cuLaunchKernel"],
+        applies: &["runner/src", "kernels/src"],
+        allowed: &["kernels/src/cuda/driver.rs"],
+        reason: "only cuda/driver launches kernels",
+    },
+    Boundary {
         words: &["println!(", "print!("],
         applies: &["runner/src", "kernels/src"],
         allowed: &["runner/src/main.rs", "runner/src/command", "kernels/src/cpu/limits.rs"],

@@ -23,6 +23,7 @@ static LINKS: LazyLock<Handles<Mutex<Link>>> = LazyLock::new(Handles::default);
 const CUBIN: u32 = 0;
 const PTX: u32 = 1;
 const FAT_BINARY: u32 = 2;
+const LIBRARY: u32 = 4;
 
 fn add(link: usize, source: Source) -> Result<()> {
     let link = LINKS.get(link)?;
@@ -32,6 +33,13 @@ fn add(link: usize, source: Source) -> Result<()> {
     })?;
     link.lock().unwrap_or_else(PoisonError::into_inner).texts.push(text);
     Ok(())
+}
+
+/// Stands in for libcudadevrt.a, which holds machine code.
+const DEVICE_RUNTIME: &str = include_str!("../driver/device_runtime.ptx");
+
+fn is_device_runtime(kind: u32, name: In<c_char>) -> bool {
+    kind == LIBRARY && name.text().is_ok_and(|name| name.contains("cudadevrt"))
 }
 
 fn check_kind(kind: u32) -> Result<()> {
@@ -74,9 +82,12 @@ api! {
     }
 
     fn cuLinkAddData_v2(
-        link: usize, kind: u32, data: Bytes, bytes: usize, _name: In<c_char>,
+        link: usize, kind: u32, data: Bytes, bytes: usize, name: In<c_char>,
         _count: u32, _keys: In<u32>, _values: In<usize>,
     ) {
+        if is_device_runtime(kind, name) {
+            return add(link, Source::Ptx(DEVICE_RUNTIME.into()));
+        }
         check_kind(kind)?;
         add(link, classify(data.bytes(bytes)?))
     }
@@ -84,6 +95,9 @@ api! {
     fn cuLinkAddFile_v2(
         link: usize, kind: u32, path: In<c_char>, _count: u32, _keys: In<u32>, _values: In<usize>,
     ) {
+        if is_device_runtime(kind, path) {
+            return add(link, Source::Ptx(DEVICE_RUNTIME.into()));
+        }
         check_kind(kind)?;
         add(link, read_file(&path.text()?)?)
     }
@@ -106,6 +120,11 @@ api! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_device_runtime_can_be_run() {
+        assert!(Source::Ptx(DEVICE_RUNTIME.into()).compile().is_ok());
+    }
 
     #[test]
     fn texts_are_joined_under_one_head() {

@@ -90,9 +90,11 @@ impl Function {
         self.facts.required_threads.or(self.facts.max_threads).map_or(MOST_THREADS, product).min(MOST_THREADS)
     }
 
-    /// Registers of a thread: 32-bit slots of the lowered program, at least what a compiler would take.
+    /// Registers of a thread: 32-bit slots of the lowered program, but never so many that the largest block it may have
+    /// would not fit, since the machine has no such limit.
     pub fn registers(&self) -> u32 {
-        self.facts.slots.clamp(16, 255)
+        let most = REGISTERS / self.max_threads().next_multiple_of(32).max(256);
+        self.facts.slots.clamp(16, most.min(255))
     }
 
     /// Bytes of shared memory that a block has without dynamic memory.

@@ -1,7 +1,6 @@
 //! Launches: checked when they are enqueued, run by the machine, and what becomes of a trap.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 
 use super::context::Context;
 use super::error::{Error, Result};
@@ -9,6 +8,7 @@ use super::function::Function;
 use super::module::Module;
 use super::{attribute, driver, report};
 use crate::machine::{self, LaunchSpec, Options, TrapKind};
+use crate::memory::{DeviceMemory, Kind};
 
 /// A kernel with everything it needs to run.
 #[derive(Debug)]
@@ -66,14 +66,16 @@ impl Launch {
     /// What a trap means to the context; the trap itself is reported for people.
     pub fn run(&self, context: &Context) -> Result<()> {
         context.check()?;
-        let memory = driver()?.allocations.memory();
-        machine::launch(self.module.image(), self.function.index, &self.spec, memory, options()).map_err(
-            |trap| {
-                let error = error_of(trap.kind);
-                report::tell(&format!("{error}\n{trap}"));
-                error
-            },
-        )
+        let driver = driver()?;
+        let (image, memory) = (self.module.image(), driver.allocations.memory());
+        let grid_workspace = if self.spec.cooperative { prepare_workspace(context, memory)? } else { 0 };
+        let options = Options { grid_workspace, ..driver.machine.clone() };
+        let outcome = machine::launch(image, self.function.index, &self.spec, memory, &options);
+        outcome.map_err(|trap| {
+            let error = error_of(trap.kind);
+            report::tell(&format!("{error}\n{trap}"));
+            error
+        })
     }
 }
 
@@ -82,9 +84,17 @@ pub fn multiprocessors() -> u32 {
     attribute::value_of(attribute::MULTIPROCESSORS).unwrap_or(1) as u32
 }
 
-fn options() -> &'static Options {
-    static OPTIONS: OnceLock<Options> = OnceLock::new();
-    OPTIONS.get_or_init(Options::default)
+/// The memory through which the blocks meet: a size, and a barrier that starts at zero.
+fn prepare_workspace(context: &Context, memory: &DeviceMemory) -> Result<u64> {
+    const BYTES: u32 = 8;
+    let workspace = &context.device.grid_workspace;
+    if workspace.get().is_none() {
+        // One launch at a time runs on a device, so nobody sets it in between.
+        let _ = workspace.set(memory.allocate(u64::from(BYTES), Kind::Device)?);
+    }
+    let address = workspace.get().copied().ok_or(Error::OutOfMemory)?;
+    memory.write(address, &u64::from(BYTES).to_le_bytes())?;
+    Ok(address)
 }
 
 /// The result code by which hardware would fail.

@@ -29,6 +29,7 @@ pub mod pointer;
 pub mod pool;
 pub mod queue;
 pub mod report;
+pub mod settings;
 pub mod stream;
 pub mod user_object;
 pub mod work;
@@ -38,7 +39,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use allocation::Allocations;
 use capture::Capture;
 use context::Context;
-use device::{Device, Fleet};
+use device::Device;
 use error::{Error, Result};
 use event::Event;
 use function::Function;
@@ -48,8 +49,11 @@ use handle::{Handle, Handles};
 use module::{Kernel, Library, Module};
 use node::Node;
 use pool::Pool;
+use settings::Settings;
 use stream::Stream;
 use user_object::UserObject;
+
+use crate::machine;
 
 /// Must be `1`, or the driver finds no device: nobody comes to the virtual device by accident.
 pub const SELECT_VARIABLE: &str = "GOLDLAP_VIRTUAL_DRIVER";
@@ -62,6 +66,8 @@ pub const API_VERSION: i32 = 12080;
 pub struct Driver {
     /// The devices.
     pub devices: Vec<Arc<Device>>,
+    /// How kernels are executed.
+    pub machine: machine::Options,
     /// All memory.
     pub allocations: Allocations,
     /// Contexts.
@@ -116,25 +122,33 @@ pub fn initialise() -> Result<()> {
         ));
         return Err(Error::NoDevice);
     }
-    let fleet = Fleet::from_environment().map_err(|what| {
+    let settings = Settings::from_environment().map_err(|what| {
         report::tell(&what);
         Error::InvalidValue
     })?;
-    DRIVER.get_or_init(|| Driver::new(fleet));
+    if settings.devices.is_empty() {
+        return Err(Error::NoDevice);
+    }
+    DRIVER.get_or_init(|| Driver::new(&settings));
     Ok(())
 }
 
 impl Driver {
-    /// A driver with so many devices.
-    pub fn new(fleet: Fleet) -> Self {
-        let devices: Vec<_> = (0..fleet.devices).map(|n| Arc::new(Device::new(n, fleet.memory))).collect();
+    /// A driver with the devices that were asked for.
+    pub fn new(settings: &Settings) -> Self {
+        let seen = settings.devices.iter().enumerate();
+        let devices: Vec<_> =
+            seen.map(|(ordinal, number)| Arc::new(Device::new(ordinal, *number, settings.memory))).collect();
+        let machine = machine::Options::default();
+        let threads = settings.threads.unwrap_or(machine.threads);
         let pools = Handles::default();
         for device in &devices {
             pools.insert(device.default_pool.handle, Arc::clone(&device.default_pool));
         }
         Self {
-            allocations: Allocations::new(fleet.devices, fleet.memory),
+            allocations: Allocations::new(devices.len(), settings.memory),
             devices,
+            machine: machine::Options { threads, ..machine },
             contexts: Handles::default(),
             streams: Handles::default(),
             events: Handles::default(),

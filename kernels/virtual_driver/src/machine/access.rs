@@ -2,7 +2,7 @@
 
 use super::block::BlockSpace;
 use super::context::Context;
-use super::lanes::{L64, LANES, for_each_isa};
+use super::lanes::{L32, L64, LANES, for_each_isa};
 use super::observer::{Access, AccessKind, BlockObserver};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
@@ -29,23 +29,67 @@ pub(super) struct Reached {
     pub(super) mask: u32,
     /// Added to a lane's address it gives the host address; for local memory the offset in it.
     pub(super) delta: u64,
-    /// Smallest and largest address.
+    pub(super) span: Span,
+}
+
+/// How the addresses of the lanes lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// All 32 lanes run, each one access behind the lane before.
+    Row,
+    /// All 32 lanes run and name the same address.
+    Same,
+    /// Anything else.
+    Mixed,
+}
+
+/// What is known of the addresses together.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
     pub(super) min: u64,
     pub(super) max: u64,
+    /// All addresses' bits.
+    or: u64,
+    pub(super) pattern: Pattern,
 }
 
 for_each_isa! {
-    /// Smallest, largest and union of the addresses in the mask, which is not empty.
-    fn span(addresses: &L64, mask: u32) -> (u64, u64, u64) {
+    /// Looks at the addresses in the mask, which is not empty; `bytes` is a power of two.
+    ///
+    /// Eight running values a quantity: one vector register each, put together only at the end.
+    fn span(addresses: &L64, mask: u32, bytes: u32) -> Span {
         let first = addresses.0[mask.trailing_zeros() as usize & 31];
-        let (mut min, mut max, mut or) = (first, first, first);
-        for i in 0..LANES {
-            let address = if mask >> i & 1 == 1 { addresses.0[i] } else { first };
-            min = min.min(address);
-            max = max.max(address);
-            or |= address;
+        let shift = bytes.trailing_zeros();
+        let (mut no_row, mut not_same) = ([0_u64; 8], [0_u64; 8]);
+        for chunk in 0..4 {
+            for i in 0..8 {
+                let lane = 8 * chunk + i;
+                no_row[i] |= addresses.0[lane] ^ first.wrapping_add((lane as u64) << shift);
+                not_same[i] |= addresses.0[lane] ^ first;
+            }
         }
-        (min, max, or)
+        let any = |bits: [u64; 8]| bits.iter().fold(0, |all, bits| all | bits);
+        if mask == u32::MAX && any(no_row) == 0 && addresses.0[LANES - 1] >= first {
+            let or = first | u64::from(bytes);
+            return Span { min: first, max: addresses.0[LANES - 1], or, pattern: Pattern::Row };
+        }
+        if mask == u32::MAX && any(not_same) == 0 {
+            return Span { min: first, max: first, or: first, pattern: Pattern::Same };
+        }
+        let (mut min, mut max, mut or) = ([first; 8], [first; 8], [0_u64; 8]);
+        for chunk in 0..4 {
+            for i in 0..8 {
+                let lane = 8 * chunk + i;
+                let runs = 0_u64.wrapping_sub(u64::from(mask >> lane & 1));
+                let address = (addresses.0[lane] & runs) | (first & !runs);
+                min[i] = min[i].min(address);
+                max[i] = max[i].max(address);
+                or[i] |= address;
+            }
+        }
+        let min = min.iter().fold(first, |least, address| least.min(*address));
+        let max = max.iter().fold(first, |most, address| most.max(*address));
+        Span { min, max, or: any(or), pattern: Pattern::Mixed }
     }
 }
 
@@ -53,6 +97,14 @@ for_each_isa! {
     fn add_offset(d: &mut L64, a: &L64, offset: u64) {
         for i in 0..LANES {
             d.0[i] = a.0[i].wrapping_add(offset);
+        }
+    }
+}
+
+for_each_isa! {
+    fn widen_offset(d: &mut L64, a: &L32, offset: u64) {
+        for i in 0..LANES {
+            d.0[i] = u64::from(a.0[i]).wrapping_add(offset);
         }
     }
 }
@@ -94,22 +146,17 @@ fn verb(kind: AccessKind) -> &'static str {
 
 impl Warp {
     /// The addresses of an operand, all lanes.
-    pub(super) fn addresses(&self, context: &Context<'_>, address: &Address) -> L64 {
-        let mut result = L64::ZERO;
+    #[inline(always)]
+    pub(super) fn addresses(&self, context: &Context<'_>, address: &Address, out: &mut L64) {
         match address.base {
-            Base::R64(r) if address.offset == 0 => result = *self.r64(r),
-            Base::R64(r) => add_offset(context.isa, &mut result, self.r64(r), address.offset as u64),
-            Base::R32(r) => {
-                for (to, from) in result.0.iter_mut().zip(self.r32(r).0) {
-                    *to = u64::from(from).wrapping_add_signed(address.offset);
-                }
-            }
-            Base::Frame => result = L64([u64::from(self.f.local).wrapping_add_signed(address.offset); LANES]),
+            Base::R64(r) => add_offset(context.isa, out, self.r64(r), address.offset as u64),
+            Base::R32(r) => widen_offset(context.isa, out, self.r32(r), address.offset as u64),
+            Base::Frame => *out = L64([u64::from(self.f.local).wrapping_add_signed(address.offset); LANES]),
         }
-        result
     }
 
     /// Checks the addresses and calls `go` for the lanes of each space they lie in.
+    #[inline(always)]
     pub(super) fn reach<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
@@ -118,41 +165,49 @@ impl Warp {
         addresses: &L64,
         mut go: impl FnMut(&mut Self, &mut BlockSpace<B>, Reached) -> Result<(), Box<Fault>>,
     ) -> Result<(), Box<Fault>> {
-        let mut left = intent.mask;
-        while left != 0 {
-            let mut group = left;
-            let mut target = intent.space;
-            if target == MemorySpace::Generic {
-                let first = addresses.0[left.trailing_zeros() as usize];
-                target = space_of(first);
-                let alike =
-                    addresses.0.iter().enumerate().filter(|(_, address)| space_of(**address) == target);
-                group &= alike.fold(0, |mask, (lane, _)| mask | 1 << lane);
+        if intent.mask == 0 {
+            return Ok(());
+        }
+        let mut intent = intent;
+        let mut span = span(context.isa, addresses, intent.mask, intent.bytes);
+        let mut left = 0;
+        if intent.space == MemorySpace::Generic {
+            let all = intent.mask;
+            intent.space = space_of(span.min);
+            if space_of(span.max) != intent.space {
+                (intent, span) = first_space(context, intent, addresses, all);
+                left = all & !intent.mask;
             }
-            left &= !group;
-            let intent = Intent { space: target, mask: group, ..intent };
-            let reached = self.check(context, space, intent, addresses)?;
+        }
+        loop {
+            let reached = self.check(context, space, intent, addresses, span)?;
             if B::ON {
                 self.tell(context, space, intent, addresses);
             }
             go(self, space, reached)?;
+            if left == 0 {
+                return Ok(());
+            }
+            (intent, span) = first_space(context, intent, addresses, left);
+            left &= !intent.mask;
         }
-        Ok(())
     }
 
+    #[inline(always)]
     fn check<B>(
         &mut self,
         context: &Context<'_>,
         space: &BlockSpace<B>,
         intent: Intent,
         addresses: &L64,
+        span: Span,
     ) -> Result<Reached, Box<Fault>> {
-        let (min, max, or) = span(context.isa, addresses, intent.mask);
+        let Span { min, max, or, .. } = span;
         if or & u64::from(intent.alignment - 1) != 0 {
             return Err(misaligned(intent, addresses));
         }
         let last = max.wrapping_add(u64::from(intent.bytes));
-        let reached = |delta| Ok(Reached { space: intent.space, mask: intent.mask, delta, min, max });
+        let reached = |delta| Ok(Reached { space: intent.space, mask: intent.mask, delta, span });
         let (limit, own_window, base) = match intent.space {
             MemorySpace::Global | MemorySpace::Const | MemorySpace::Generic => {
                 if min < self.hit.0 || last > self.hit.1 || last < max {
@@ -238,6 +293,15 @@ impl Warp {
             observer.access(&site, &access);
         }
     }
+}
+
+/// The lanes of `left` that lie in the same space as the first of them.
+#[cold]
+fn first_space(context: &Context<'_>, intent: Intent, addresses: &L64, left: u32) -> (Intent, Span) {
+    let space = space_of(addresses.0[left.trailing_zeros() as usize & 31]);
+    let alike = addresses.0.iter().enumerate().filter(|(_, address)| space_of(**address) == space);
+    let mask = alike.fold(0, |mask, (lane, _)| mask | 1 << lane) & left;
+    (Intent { space, mask, ..intent }, span(context.isa, addresses, mask, intent.bytes))
 }
 
 #[cold]

@@ -151,7 +151,8 @@ impl Warp {
         address: &Address,
     ) -> Result<(), Box<Fault>> {
         let bytes = op.ty.bytes();
-        let addresses = self.addresses(context, address);
+        let mut addresses = L64::ZERO;
+        self.addresses(context, address, &mut addresses);
         let intent =
             Intent { kind: AccessKind::Atomic, space, mask, bytes, alignment: bytes, volatile: true };
         let mut old = L64::ZERO;
@@ -160,7 +161,7 @@ impl Warp {
                 return Err(Fault::at(
                     TrapKind::IllegalAddress,
                     reached.mask.trailing_zeros(),
-                    reached.min,
+                    reached.span.min,
                     "atomic on local memory",
                 ));
             }

@@ -287,7 +287,9 @@ impl Spec {
         if self.left {
             return format!("{text}{}", " ".repeat(missing));
         }
-        if self.zero && text.chars().any(|c| c.is_ascii_digit()) {
+        let is_number =
+            !b"scp".contains(&self.conversion) && !text.ends_with("inf") && !text.ends_with("nan");
+        if self.zero && is_number {
             let signs = text.len() - text.trim_start_matches(['-', '+']).len();
             return format!("{}{}{}", &text[..signs], "0".repeat(missing), &text[signs..]);
         }

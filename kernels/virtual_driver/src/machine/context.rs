@@ -110,8 +110,8 @@ impl<'l> Context<'l> {
             Special::DynamicSmemSize => all(self.spec.dynamic_shared),
             Special::TotalSmemSize | Special::AggrSmemSize => all(self.shared_bytes),
             Special::WarpSize => all(LANES as u32),
-            // Bits 1 and 2 hold the address of the grid-synchronisation workspace on hardware.
-            Special::Envreg1 | Special::Envreg2 => all(0),
+            Special::Envreg1 => all((self.options.grid_workspace >> 32) as u32),
+            Special::Envreg2 => all(self.options.grid_workspace as u32),
             Special::ClusteridX => all(block[0]),
             Special::ClusterCtaRank => all(0),
             Special::ClusterNctaRank => all(1),

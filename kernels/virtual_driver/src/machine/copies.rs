@@ -65,22 +65,33 @@ impl Copies {
     /// Writes what a wait covers, oldest first: groups of the lanes in `mask` but the last `pending`; with `all` also
     /// copies in no group.
     pub(super) fn wait(&mut self, mask: u32, pending: u32, all: bool, mut write: impl FnMut(u32, &[u8])) {
+        if self.open.is_empty() {
+            return;
+        }
         for copy in &mut self.open {
+            // Usually all lanes agree on whether the group is covered.
+            let mut covered = 0;
             for lane in 0..LANES {
-                let is_open = (copy.mask & mask) >> lane & 1 == 1;
                 // A copy of the group that is still being filled has the number of groups closed so far.
                 let behind = self.closed[lane].wrapping_sub(copy.group[lane]);
-                let is_covered = if behind == 0 { all } else { all || behind > pending };
-                if is_open && is_covered {
-                    write(copy.to[lane], &copy.data[lane][..copy.bytes as usize]);
-                    copy.mask &= !(1 << lane);
-                }
+                covered |= u32::from(all || behind > pending) << lane;
+            }
+            covered &= copy.mask & mask;
+            copy.mask &= !covered;
+            while covered != 0 {
+                let lane = covered.trailing_zeros() as usize;
+                covered &= covered - 1;
+                write(copy.to[lane], &copy.data[lane][..copy.bytes as usize]);
             }
         }
-        let (done, open): (Vec<Copy>, Vec<Copy>) =
-            std::mem::take(&mut self.open).into_iter().partition(|copy| copy.mask == 0);
-        self.open = open;
-        self.spare.extend(done.into_iter().map(|copy| copy.data));
+        let mut kept = 0;
+        for index in 0..self.open.len() {
+            if self.open[index].mask != 0 {
+                self.open.swap(kept, index);
+                kept += 1;
+            }
+        }
+        self.spare.extend(self.open.drain(kept..).map(|copy| copy.data));
     }
 }
 

@@ -4,12 +4,28 @@ use super::SHARED_WINDOW;
 use super::access::Intent;
 use super::block::BlockSpace;
 use super::context::Context;
-use super::lanes::LANES;
+use super::lanes::{L64, LANES};
 use super::observer::{AccessKind, BlockObserver, Synchronisation};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use crate::isa::memory::{Address, MemorySpace};
 use crate::isa::{Op, R};
+
+/// Copies 4, 8 or 16 bytes, each by its own instruction.
+///
+/// # Safety
+/// Both ranges are valid and do not overlap.
+#[inline(always)]
+unsafe fn copy_fixed(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        match bytes {
+            16 => std::ptr::copy_nonoverlapping(from, to, 16),
+            8 => std::ptr::copy_nonoverlapping(from, to, 8),
+            _ => std::ptr::copy_nonoverlapping(from, to, bytes),
+        }
+    }
+}
 
 impl Warp {
     #[expect(clippy::too_many_arguments, reason = "operands of one instruction")]
@@ -23,7 +39,9 @@ impl Warp {
         to: &Address,
         from: &Address,
     ) -> Result<(), Box<Fault>> {
-        let (targets, sources) = (self.addresses(context, to), self.addresses(context, from));
+        let (mut targets, mut sources) = (L64::ZERO, L64::ZERO);
+        self.addresses(context, to, &mut targets);
+        self.addresses(context, from, &mut sources);
         let intent =
             |kind, space, mask, bytes| Intent { kind, space, mask, bytes, alignment: bytes, volatile: false };
         self.reach(
@@ -55,7 +73,7 @@ impl Warp {
                 for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
                     let from = sources.0[lane].wrapping_add(reached.delta) as *const u8;
                     // SAFETY: `reach` has checked the lane's `bytes`; the buffer has 16.
-                    unsafe { std::ptr::copy_nonoverlapping(from, data[lane].as_mut_ptr(), bytes as usize) };
+                    unsafe { copy_fixed(from, data[lane].as_mut_ptr(), bytes as usize) };
                 }
                 Ok(())
             },
@@ -101,7 +119,7 @@ impl Warp {
             self.copies.wait(lanes, pending, all, |offset, data| {
                 let to = (base + u64::from(offset)) as *mut u8;
                 // SAFETY: the offset and size were checked against the block's shared memory when the copy was issued.
-                unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), to, data.len()) };
+                unsafe { copy_fixed(data.as_ptr(), to, data.len()) };
             });
         } else {
             self.note(context, block, Synchronisation::CopyCommit);

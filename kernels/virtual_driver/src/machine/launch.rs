@@ -38,6 +38,9 @@ pub struct Options {
     pub multiprocessors: u32,
     /// Largest shared memory of a block in bytes.
     pub shared_limit: u32,
+    /// What `%envreg1` (high) and `%envreg2` (low) say: device memory through which the blocks of a cooperative launch
+    /// meet, as CUDA's cooperative groups expect it (`u32` size, `u32` barrier, both 0 at first but the size); 0: none.
+    pub grid_workspace: u64,
     /// Takes what kernels print, block by block in block order, when the launch ends. `None`: standard output.
     pub print: Option<fn(&[u8])>,
 }
@@ -52,6 +55,7 @@ impl Default for Options {
             local_bytes: 512 << 10,
             multiprocessors: 108,
             shared_limit: 163 << 10,
+            grid_workspace: 0,
             print: None,
         }
     }

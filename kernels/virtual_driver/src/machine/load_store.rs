@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use super::access::{Intent, Reached};
+use super::access::{Intent, Pattern, Reached};
 use super::block::BlockSpace;
 use super::context::Context;
-use super::lanes::{L64, LANES};
+use super::lanes::{L32, L64, LANES};
 use super::observer::{AccessKind, BlockObserver};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
@@ -60,24 +60,31 @@ pub(super) unsafe fn store_element(address: u64, bytes: u32, value: u64) {
     }
 }
 
+/// Words of all 32 lanes; where all addresses are the same, one word.
+///
+/// # Safety
+/// Every address plus `delta` is valid for four bytes and aligned.
+#[inline(always)]
+unsafe fn gather(to: &mut L32, addresses: &L64, delta: u64, is_uniform: bool) {
+    if is_uniform {
+        // SAFETY: promised by the caller.
+        to.0 = [unsafe { load_element(addresses.0[0].wrapping_add(delta), 4) } as u32; LANES];
+        return;
+    }
+    for (to, address) in to.0.iter_mut().zip(&addresses.0) {
+        // SAFETY: promised by the caller.
+        *to = unsafe { load_element(address.wrapping_add(delta), 4) } as u32;
+    }
+}
+
 fn sign_extend(value: u64, bytes: u8) -> u64 {
     let shift = 64 - 8 * u32::from(bytes);
     (((value << shift) as i64) >> shift) as u64
 }
 
-/// Whether all 32 lanes run and stand one behind the other, `bytes` apart.
-fn is_row(reached: &Reached, addresses: &L64, bytes: u32) -> bool {
-    reached.mask == u32::MAX
-        && reached.max - reached.min == 31 * u64::from(bytes)
-        && addresses
-            .0
-            .iter()
-            .enumerate()
-            .all(|(lane, &address)| address == reached.min + lane as u64 * u64::from(bytes))
-}
-
 impl Warp {
     #[expect(clippy::too_many_arguments, reason = "an access is all of these")]
+    #[inline(always)]
     pub(super) fn load<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
@@ -88,7 +95,8 @@ impl Warp {
         elements: Elements,
         address: &Address,
     ) -> Result<(), Box<Fault>> {
-        let addresses = self.addresses(context, address);
+        let mut addresses = L64::ZERO;
+        self.addresses(context, address, &mut addresses);
         let intent = Intent {
             kind: AccessKind::Load,
             space,
@@ -110,10 +118,11 @@ impl Warp {
 
     /// # Safety
     /// The addresses have been checked.
+    #[inline(always)]
     unsafe fn load_host(&mut self, reached: Reached, addresses: &L64, elements: Elements) {
         let Elements { bytes, signed, count, registers } = elements;
-        if bytes == 4 && count == 1 && registers[0].is_some() && is_row(&reached, addresses, 4) {
-            let from = reached.min.wrapping_add(reached.delta) as *const u32;
+        if bytes == 4 && count == 1 && registers[0].is_some() && reached.span.pattern == Pattern::Row {
+            let from = reached.span.min.wrapping_add(reached.delta) as *const u32;
             let to = self.r32_mut(registers[0]).0.as_mut_ptr();
             // SAFETY: 128 bytes from the first lane's address are the 32 lanes' elements, all of them checked.
             unsafe { std::ptr::copy_nonoverlapping(from, to, LANES) };
@@ -137,6 +146,9 @@ impl Warp {
                     // SAFETY: checked; an aligned access has aligned parts.
                     to.0[lane] = unsafe { load_element(addresses.0[lane].wrapping_add(delta), 8) };
                 }
+            } else if part_bytes == 4 && reached.mask == u32::MAX {
+                // SAFETY: all lanes are checked.
+                unsafe { gather(self.r32_mut(r), addresses, delta, reached.span.pattern == Pattern::Same) };
             } else if part_bytes == 4 {
                 let to = self.r32_mut(r);
                 for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
@@ -155,6 +167,7 @@ impl Warp {
     }
 
     #[expect(clippy::too_many_arguments, reason = "an access is all of these")]
+    #[inline(always)]
     pub(super) fn store<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
@@ -165,7 +178,8 @@ impl Warp {
         elements: Elements,
         address: &Address,
     ) -> Result<(), Box<Fault>> {
-        let addresses = self.addresses(context, address);
+        let mut addresses = L64::ZERO;
+        self.addresses(context, address, &mut addresses);
         let intent = Intent {
             kind: AccessKind::Store,
             space,
@@ -187,10 +201,11 @@ impl Warp {
 
     /// # Safety
     /// The addresses have been checked.
+    #[inline(always)]
     unsafe fn store_host(&self, reached: Reached, addresses: &L64, elements: Elements) {
         let Elements { bytes, count, registers, .. } = elements;
-        if bytes == 4 && count == 1 && is_row(&reached, addresses, 4) {
-            let to = reached.min.wrapping_add(reached.delta) as *mut u32;
+        if bytes == 4 && count == 1 && reached.span.pattern == Pattern::Row {
+            let to = reached.span.min.wrapping_add(reached.delta) as *mut u32;
             // SAFETY: 128 bytes from the first lane's address are the 32 lanes' elements, all of them checked.
             unsafe { std::ptr::copy_nonoverlapping(self.r32(registers[0]).0.as_ptr(), to, LANES) };
             return;
@@ -319,7 +334,7 @@ impl Warp {
                 8 => self.write64(context, r, mask, &L64([value as u64; LANES])),
                 _ => {
                     let value = if signed { sign_extend(value as u64, bytes) as u32 } else { value as u32 };
-                    self.write32(context, r, mask, &super::lanes::L32([value; LANES]));
+                    self.write32(context, r, mask, &L32([value; LANES]));
                 }
             }
         }

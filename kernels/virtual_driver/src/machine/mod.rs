@@ -33,6 +33,8 @@ mod launch;
 mod load_store;
 mod math;
 mod observer;
+mod operate;
+mod packing;
 mod schedule;
 mod step;
 mod tensor;

@@ -229,6 +229,8 @@ pub enum Operand {
     Offset(String, i64),
     /// `[name+offset]`; an absolute address has no name.
     Address(Option<String>, i64),
+    /// `[name, a, ...]` of textures and tensor maps
+    Indexed(Box<Operand>, Vec<Operand>),
     /// `{a, b, ...}`
     Vector(Vec<Operand>),
     /// `a|b`

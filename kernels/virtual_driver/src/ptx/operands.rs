@@ -33,6 +33,10 @@ impl Parser {
             // `name[3]` inside brackets counts bytes, like `name+3`.
             Operand::Address(Some(name), self.offset()?)
         };
+        if self.take(b',') {
+            let items = self.nested(|parser| parser.list(b']', Self::operand))?;
+            return Ok(Operand::Indexed(Box::new(operand), items));
+        }
         self.expect(b']')?;
         Ok(operand)
     }

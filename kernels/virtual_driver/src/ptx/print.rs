@@ -33,6 +33,12 @@ impl fmt::Display for Operand {
             Operand::Address(None, offset) => write!(f, "[{offset}]"),
             Operand::Address(Some(name), 0) => write!(f, "[{name}]"),
             Operand::Address(Some(name), offset) => write!(f, "[{name}{offset:+}]"),
+            Operand::Indexed(address, items) => {
+                let text = address.to_string();
+                write!(f, "{}, ", text.trim_end_matches(']'))?;
+                list(f, items)?;
+                f.write_str("]")
+            }
             Operand::Vector(items) => {
                 f.write_str("{")?;
                 list(f, items)?;

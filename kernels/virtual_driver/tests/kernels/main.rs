@@ -3,3 +3,5 @@
 mod compiled;
 mod device;
 mod instructions;
+mod runtime;
+mod tensor;

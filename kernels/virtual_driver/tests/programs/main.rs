@@ -1,6 +1,7 @@
 //! Programs that load the built library as `libcuda.so.1`, each in a process of its own.
 
 mod capture_rules;
+mod cooperative;
 mod cudarc_safe;
 mod failures;
 mod order;

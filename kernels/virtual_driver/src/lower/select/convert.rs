@@ -63,7 +63,12 @@ impl Selector<'_> {
         // A float to its own type only rounds, saturates or flushes.
         let op = if how.integral { FloatOp::RoundInt } else { FloatOp::Copy };
         let mode = FloatMode { rounding: how.rounding, ftz: how.ftz, sat: how.sat, relu: how.relu };
+        let parts = [d, R::NONE, R::NONE, R::NONE];
         match (how.from, to) {
+            (Scalar::U64 | Scalar::S64, Scalar::U32 | Scalar::S32) if !how.sat => {
+                self.emit(Op::Unpack { how: Packing::B32x2, parts, a });
+            }
+            (Scalar::U32, Scalar::U64 | Scalar::S64) => return self.widen(a, false, d),
             (Scalar::F32, Scalar::F32) => self.emit(Op::Float32 { op, mode, d, a, b: R::NONE, c: R::NONE }),
             (Scalar::F64, Scalar::F64) => self.emit(Op::Float64 { op, mode, d, a, b: R::NONE, c: R::NONE }),
             _ => self.emit(Op::Convert { how, d, a, b }),

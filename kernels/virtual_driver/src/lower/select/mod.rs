@@ -4,6 +4,7 @@
 //! division: extend, divide, truncate); each of them runs under the same guard.
 
 mod atomics;
+mod bits;
 mod body;
 mod compare;
 mod control;

@@ -201,6 +201,7 @@ impl Selector<'_> {
                 None => Err(format!("`{name}` is not a variable")),
             },
             Operand::Address(..)
+            | Operand::Indexed(..)
             | Operand::Vector(_)
             | Operand::Pair(..)
             | Operand::Not(_)

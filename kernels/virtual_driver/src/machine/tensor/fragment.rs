@@ -96,7 +96,8 @@ impl Warp {
     }
 
     fn element_addresses(&self, context: &Context<'_>, place: &Place<'_>, index: usize) -> L64 {
-        let base = self.addresses(context, place.address);
+        let mut base = L64::ZERO;
+        self.addresses(context, place.address, &mut base);
         let strides = self.r32(place.stride);
         L64(std::array::from_fn(|lane| base.0[lane].wrapping_add(place.offset(lane, index, strides.0[lane]))))
     }
@@ -123,7 +124,7 @@ impl Warp {
                 volatile: false,
             };
             self.reach(context, block, intent, &addresses, |_, _, reached| {
-                refuse_local(reached.space, reached.mask, reached.min)?;
+                refuse_local(reached.space, reached.mask, reached.span.min)?;
                 for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
                     // SAFETY: `reach` has checked bounds and alignment.
                     let element =
@@ -163,7 +164,7 @@ impl Warp {
                 volatile: false,
             };
             self.reach(context, block, intent, &addresses, |_, _, reached| {
-                refuse_local(reached.space, reached.mask, reached.min)?;
+                refuse_local(reached.space, reached.mask, reached.span.min)?;
                 for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
                     let element = value.0[lane] >> (8 * bytes as usize * (index % each));
                     // SAFETY: `reach` has checked bounds and alignment.

@@ -6,7 +6,7 @@
 use super::super::access::Intent;
 use super::super::block::BlockSpace;
 use super::super::context::Context;
-use super::super::lanes::{L32, LANES};
+use super::super::lanes::{L32, L64, LANES};
 use super::super::observer::{AccessKind, BlockObserver};
 use super::super::trap::Fault;
 use super::super::warp::Warp;
@@ -42,14 +42,15 @@ impl Warp {
         address: &Address,
         space: MemorySpace,
     ) -> Result<(), Box<Fault>> {
-        let addresses = self.addresses(context, address);
+        let mut addresses = L64::ZERO;
+        self.addresses(context, address, &mut addresses);
         let mask = rows_mask(count) & lanes;
         let intent =
             Intent { kind: AccessKind::Load, space, mask, bytes: 16, alignment: 16, volatile: false };
         let mut matrices = [L32::ZERO; 4];
         self.reach(context, block, intent, &addresses, |_, _, reached| {
             if reached.space == MemorySpace::Local {
-                return Err(local_matrix(reached.mask, reached.min));
+                return Err(local_matrix(reached.mask, reached.span.min));
             }
             for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
                 let from = addresses.0[lane].wrapping_add(reached.delta) as *const u32;
@@ -80,7 +81,8 @@ impl Warp {
         address: &Address,
         space: MemorySpace,
     ) -> Result<(), Box<Fault>> {
-        let addresses = self.addresses(context, address);
+        let mut addresses = L64::ZERO;
+        self.addresses(context, address, &mut addresses);
         let mask = rows_mask(count) & lanes;
         let intent =
             Intent { kind: AccessKind::Store, space, mask, bytes: 16, alignment: 16, volatile: false };
@@ -88,7 +90,7 @@ impl Warp {
             a.iter().map(|&r| if is_transposed { transposed(self.r32(r)) } else { *self.r32(r) }).collect();
         self.reach(context, block, intent, &addresses, |_, _, reached| {
             if reached.space == MemorySpace::Local {
-                return Err(local_matrix(reached.mask, reached.min));
+                return Err(local_matrix(reached.mask, reached.span.min));
             }
             for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
                 let to = addresses.0[lane].wrapping_add(reached.delta) as *mut u32;

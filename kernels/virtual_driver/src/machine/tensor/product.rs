@@ -14,38 +14,37 @@ use super::super::warp::Warp;
 use crate::isa::tensor::Shape;
 use crate::isa::{R, Scalar};
 
-type Rows<const K: usize> = [[f32; K]; 16];
+/// Eight rows by eight columns, row-major.
+type Tile = [f32; 64];
+/// By k, then column.
 type Columns<const K: usize> = [[f32; 8]; K];
-type Sum = [[f32; 8]; 16];
 
+/// Adds a * b to eight rows of the sum. `a` holds eight k a tile. The eight rows are independent chains of additions,
+/// which keeps the vector units busy.
 #[inline(always)]
-fn accumulate<const K: usize>(a: &Rows<K>, b: &Columns<K>, sum: &mut Sum) {
-    for first in [0, 8] {
-        // Eight rows at a time: eight independent chains of additions keep the vector units busy.
-        let mut part: [[f32; 8]; 8] = std::array::from_fn(|row| sum[first + row]);
-        for k in 0..K {
-            for row in 0..8 {
-                let left = a[first + row][k];
-                for column in 0..8 {
-                    part[row][column] = left.mul_add(b[k][column], part[row][column]);
-                }
+fn accumulate<const K: usize>(a: [&Tile; 2], b: &Columns<K>, sum: &mut Tile) {
+    let mut rows: [[f32; 8]; 8] =
+        std::array::from_fn(|row| std::array::from_fn(|column| sum[8 * row + column]));
+    for k in 0..K {
+        for row in 0..8 {
+            let left = a[k / 8][8 * row + k % 8];
+            for column in 0..8 {
+                rows[row][column] = left.mul_add(b[k][column], rows[row][column]);
             }
         }
-        sum[first..first + 8].copy_from_slice(&part);
+    }
+    for row in 0..8 {
+        sum[8 * row..8 * row + 8].copy_from_slice(&rows[row]);
     }
 }
 
+/// Two registers hold the even and the odd columns of a tile.
 #[inline(always)]
-fn gather_sum(c: [&L32; 4]) -> Sum {
-    let mut sum = [[0.0; 8]; 16];
-    for row in 0..8 {
-        for t in 0..4 {
-            let lane = row * 4 + t;
-            sum[row][2 * t] = f32::from_bits(c[0].0[lane]);
-            sum[row][2 * t + 1] = f32::from_bits(c[1].0[lane]);
-            sum[row + 8][2 * t] = f32::from_bits(c[2].0[lane]);
-            sum[row + 8][2 * t + 1] = f32::from_bits(c[3].0[lane]);
-        }
+fn gather_sum(even: &L32, odd: &L32) -> Tile {
+    let mut sum = [0.0; 64];
+    for lane in 0..LANES {
+        sum[2 * lane] = f32::from_bits(even.0[lane]);
+        sum[2 * lane + 1] = f32::from_bits(odd.0[lane]);
     }
     sum
 }
@@ -56,66 +55,80 @@ fn canonical(value: f32) -> u32 {
 }
 
 #[inline(always)]
-fn scatter_sum(sum: &Sum) -> [L32; 4] {
-    let mut d = [L32::ZERO; 4];
-    for row in 0..8 {
-        for t in 0..4 {
-            let lane = row * 4 + t;
-            d[0].0[lane] = canonical(sum[row][2 * t]);
-            d[1].0[lane] = canonical(sum[row][2 * t + 1]);
-            d[2].0[lane] = canonical(sum[row + 8][2 * t]);
-            d[3].0[lane] = canonical(sum[row + 8][2 * t + 1]);
-        }
+fn scatter_sum(sum: &Tile) -> [L32; 2] {
+    let mut d = [L32::ZERO; 2];
+    for lane in 0..LANES {
+        d[0].0[lane] = canonical(sum[2 * lane]);
+        d[1].0[lane] = canonical(sum[2 * lane + 1]);
     }
     d
 }
 
-/// 16-bit factors: registers come in blocks of 8 by 8, rows g then g + 8, then the next eight k.
+/// Both halves of the sum: rows 0 to 7, rows 8 to 15. `left` by half, then by eight k.
 #[inline(always)]
-fn product16<const K: usize>(a: &[&L32], b: &[&L32], c: [&L32; 4], widen: impl Fn(u32) -> f32) -> [L32; 4] {
-    let mut left: Rows<K> = [[0.0; K]; 16];
-    let mut right: Columns<K> = [[0.0; 8]; K];
-    for block in 0..K / 8 {
-        for (half, first) in [0, 8].into_iter().enumerate() {
-            let register = a[2 * block + half];
-            for lane in 0..LANES {
-                let row = &mut left[first + lane / 4];
-                row[8 * block + lane % 4 * 2] = widen(register.0[lane] & 0xFFFF);
-                row[8 * block + lane % 4 * 2 + 1] = widen(register.0[lane] >> 16);
-            }
-        }
-        for t in 0..4 {
-            let words: [u32; 8] = std::array::from_fn(|column| b[block].0[column * 4 + t]);
-            right[8 * block + 2 * t] = words.map(|word| widen(word & 0xFFFF));
-            right[8 * block + 2 * t + 1] = words.map(|word| widen(word >> 16));
-        }
-    }
-    let mut sum = gather_sum(c);
-    accumulate(&left, &right, &mut sum);
-    scatter_sum(&sum)
+fn product<const K: usize>(left: [[&Tile; 2]; 2], right: &Columns<K>, c: [&L32; 4]) -> [L32; 4] {
+    let (mut upper, mut lower) = (gather_sum(c[0], c[1]), gather_sum(c[2], c[3]));
+    accumulate(left[0], right, &mut upper);
+    accumulate(left[1], right, &mut lower);
+    let ([d0, d1], [d2, d3]) = (scatter_sum(&upper), scatter_sum(&lower));
+    [d0, d1, d2, d3]
 }
 
-/// tf32 factors: the low 13 bits of each word do not count.
+/// A register of pairs is a tile: its words in lane order are the rows.
 #[inline(always)]
-fn product_tf32<const K: usize>(a: &[&L32], b: &[&L32], c: [&L32; 4]) -> [L32; 4] {
+fn tile_of_pairs(register: &L32, widen: impl Fn(u32) -> f32) -> Tile {
+    let mut tile = [0.0; 64];
+    for lane in 0..LANES {
+        tile[2 * lane] = widen(register.0[lane] & 0xFFFF);
+        tile[2 * lane + 1] = widen(register.0[lane] >> 16);
+    }
+    tile
+}
+
+/// 16-bit factors: registers come in tiles, rows 0 to 7, then 8 to 15, then the next eight k.
+#[inline(always)]
+fn product16<const K: usize>(
+    a: &[&L32; 4],
+    b: &[&L32; 4],
+    c: [&L32; 4],
+    widen: impl Fn(u32) -> f32 + Copy,
+) -> [L32; 4] {
+    let tiles = a.map(|register| tile_of_pairs(register, widen));
+    let mut right: Columns<K> = [[0.0; 8]; K];
+    for block in 0..K / 8 {
+        // Word 4 * column + t holds k = 2t and 2t + 1.
+        let mut words = [[0_u32; 8]; 4];
+        for lane in 0..LANES {
+            words[lane % 4][lane / 4] = b[block].0[lane];
+        }
+        for t in 0..4 {
+            right[8 * block + 2 * t] = words[t].map(|word| widen(word & 0xFFFF));
+            right[8 * block + 2 * t + 1] = words[t].map(|word| widen(word >> 16));
+        }
+    }
+    product([[&tiles[0], &tiles[2]], [&tiles[1], &tiles[3]]], &right, c)
+}
+
+/// tf32 factors, four k a register: the low 13 bits of each word do not count.
+#[inline(always)]
+fn product_tf32<const K: usize>(a: &[&L32; 4], b: &[&L32; 4], c: [&L32; 4]) -> [L32; 4] {
     let value = |bits: u32| f32::from_bits(bits & !0x1FFF);
-    let mut left: Rows<K> = [[0.0; K]; 16];
+    let mut left = [[0.0; 64]; 2];
     let mut right: Columns<K> = [[0.0; 8]; K];
     for block in 0..K / 4 {
         for lane in 0..LANES {
-            left[lane / 4][4 * block + lane % 4] = value(a[2 * block].0[lane]);
-            left[lane / 4 + 8][4 * block + lane % 4] = value(a[2 * block + 1].0[lane]);
+            let at = 8 * (lane / 4) + 4 * block + lane % 4;
+            left[0][at] = value(a[2 * block].0[lane]);
+            left[1][at] = value(a[2 * block + 1].0[lane]);
             right[4 * block + lane % 4][lane / 4] = value(b[block].0[lane]);
         }
     }
-    let mut sum = gather_sum(c);
-    accumulate(&left, &right, &mut sum);
-    scatter_sum(&sum)
+    product([[&left[0], &left[0]], [&left[1], &left[1]]], &right, c)
 }
 
 for_each_isa! {
     /// Products with f32 sums.
-    fn product(ty: Scalar, k: u8, a: &[&L32], b: &[&L32], c: [&L32; 4]) -> [L32; 4] {
+    fn multiply(ty: Scalar, k: u8, a: &[&L32; 4], b: &[&L32; 4], c: [&L32; 4]) -> [L32; 4] {
         match (ty, k) {
             (Scalar::BF16, 16) => product16::<16>(a, b, c, bf16_to_f32),
             (Scalar::BF16, _) => product16::<8>(a, b, c, bf16_to_f32),
@@ -156,7 +169,7 @@ impl Warp {
                 };
                 let (left, right) = (registers(a), registers(b));
                 if c_type == Scalar::F32 {
-                    let result = product(context.isa, a_type, shape.k, &left, &right, registers(c));
+                    let result = multiply(context.isa, a_type, shape.k, &left, &right, registers(c));
                     for (&d, value) in d.iter().zip(&result) {
                         self.write32(context, d, lanes, value);
                     }
@@ -166,7 +179,7 @@ impl Warp {
                     L32(self.r32(r).0.map(|word| f16_to_f32(word >> (16 * high) & 0xFFFF).to_bits()))
                 };
                 let sums = [part(c[0], 0), part(c[0], 1), part(c[1], 0), part(c[1], 1)];
-                let result = product(context.isa, a_type, shape.k, &left, &right, sums.each_ref());
+                let result = multiply(context.isa, a_type, shape.k, &left, &right, sums.each_ref());
                 for (i, &d) in d.iter().enumerate() {
                     let narrow =
                         |index: usize, lane: usize| f32_to_f16(f32::from_bits(result[index].0[lane]));

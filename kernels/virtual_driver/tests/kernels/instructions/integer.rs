@@ -41,7 +41,7 @@ fn sums_products_and_quotients() {
         case("b16 b16 b16", "div.s16 %d, %a, %b;", &[0xFFF9, 2], 0xFFFD),
         case("b64 b64 b64", "rem.u64 %d, %a, %b;", &[100, 7], 2),
         case("b32 b32 b32 b32", "sad.s32 %d, %a, %b, %c;", &[M, 4, 10], 15),
-        case("b32 b32 b32 b32", "sad.u32 %d, %a, %b, %c;", &[M, 4, 10], M - 4 + 10 & M),
+        case("b32 b32 b32 b32", "sad.u32 %d, %a, %b, %c;", &[M, 4, 10], (M - 4 + 10) & M),
         case("b32 b32", "abs.s32 %d, %a;", &[M], 1),
         case("b64 b64", "neg.s64 %d, %a;", &[1], u64::MAX),
         case("b16 b16 b16", "min.s16 %d, %a, %b;", &[0xFFFF, 1], 0xFFFF),

@@ -1,0 +1,175 @@
+//! Counts, bit fields, dot products of parts, logic and shifts.
+
+use super::integer::by_sign;
+use super::operands::width;
+use super::words::Words;
+use super::{Selected, Selector};
+use crate::isa::arith::{IntOp, Logic};
+use crate::isa::{Cond, Mnemonic, Op, R, Scalar};
+use crate::ptx::ast::{Number, Operand};
+
+impl Selector<'_> {
+    /// Counts, searches, fields and masks.
+    pub(super) fn bits(
+        &mut self,
+        mnemonic: Mnemonic,
+        mut words: Words<'_>,
+        operands: &[Operand],
+    ) -> Selected {
+        let scalar = words.scalar()?;
+        let op = match mnemonic {
+            Mnemonic::Popc => IntOp::Popc,
+            Mnemonic::Clz => IntOp::Clz,
+            Mnemonic::Brev => IntOp::Brev,
+            Mnemonic::Bfind if words.take("shiftamt") => {
+                by_sign(scalar, IntOp::FindShiftS, IntOp::FindShiftU)
+            }
+            Mnemonic::Bfind => by_sign(scalar, IntOp::FindS, IntOp::FindU),
+            Mnemonic::Fns => IntOp::FindNth,
+            Mnemonic::Bfe => by_sign(scalar, IntOp::BfeS, IntOp::BfeU),
+            Mnemonic::Bmsk => words.need(&[("clamp", IntOp::MaskClamp), ("wrap", IntOp::MaskWrap)])?,
+            _ => return self.bit_insert(scalar, words, operands),
+        };
+        words.finish()?;
+        let is_64 = scalar.bytes() == 8;
+        match op {
+            IntOp::Popc
+            | IntOp::Clz
+            | IntOp::FindS
+            | IntOp::FindU
+            | IntOp::FindShiftS
+            | IntOp::FindShiftU => {
+                self.count(operands, 2)?;
+                let a = self.source(&operands[1], scalar)?;
+                let d = self.destination(&operands[0], Scalar::U32)?;
+                if is_64 {
+                    let wide = self.temporary(scalar, op, [a, R::NONE, R::NONE]);
+                    self.emit(Op::Unpack {
+                        how: crate::isa::Packing::B32x2,
+                        parts: [d, R::NONE, R::NONE, R::NONE],
+                        a: wide,
+                    });
+                } else {
+                    self.int_op(scalar, op, d, [a, R::NONE, R::NONE]);
+                }
+            }
+            IntOp::BfeS | IntOp::BfeU => {
+                self.count(operands, 4)?;
+                let a = self.source(&operands[1], scalar)?;
+                let pos = self.amount(&operands[2], scalar)?;
+                let len = self.amount(&operands[3], scalar)?;
+                let d = self.destination(&operands[0], scalar)?;
+                self.int_op(scalar, op, d, [a, pos, len]);
+            }
+            _ => {
+                let (d, sources) = self.same_type(scalar, operands)?;
+                self.int_op(scalar, op, d, sources);
+            }
+        }
+        Ok(())
+    }
+
+    /// A 32-bit count as wide as the operation it belongs to.
+    fn amount(&mut self, operand: &Operand, scalar: Scalar) -> Result<R, String> {
+        if scalar.bytes() == 8
+            && let Operand::Number(number @ Number::Int(_)) = operand
+        {
+            let bits = super::super::lay_out_variables::literal_bits(*number, Scalar::U32) as u32;
+            return Ok(self.bits64(u64::from(bits)));
+        }
+        let r = self.source(operand, Scalar::U32)?;
+        Ok(if scalar.bytes() == 8 { self.zero_extend(r) } else { r })
+    }
+
+    fn bit_insert(&mut self, scalar: Scalar, words: Words<'_>, operands: &[Operand]) -> Selected {
+        words.finish()?;
+        self.count(operands, 5)?;
+        let a = self.source(&operands[1], scalar)?;
+        let b = self.source(&operands[2], scalar)?;
+        let pos = self.source(&operands[3], Scalar::U32)?;
+        let len = self.source(&operands[4], Scalar::U32)?;
+        let d = self.destination(&operands[0], scalar)?;
+        self.emit(Op::BitInsert { width: width(scalar), d, a, b, pos, len });
+        Ok(())
+    }
+
+    pub(super) fn dot_product(
+        &mut self,
+        mnemonic: Mnemonic,
+        mut words: Words<'_>,
+        operands: &[Operand],
+    ) -> Selected {
+        let signs = (words.scalar()?.is_signed(), words.scalar()?.is_signed());
+        let pick = |four: [IntOp; 4]| four[usize::from(!signs.0) * 2 + usize::from(!signs.1)];
+        let op = if mnemonic == Mnemonic::Dp4a {
+            pick([IntOp::Dp4aSS, IntOp::Dp4aSU, IntOp::Dp4aUS, IntOp::Dp4aUU])
+        } else {
+            words.need(&[
+                ("lo", pick([IntOp::Dp2aLoSS, IntOp::Dp2aLoSU, IntOp::Dp2aLoUS, IntOp::Dp2aLoUU])),
+                ("hi", pick([IntOp::Dp2aHiSS, IntOp::Dp2aHiSU, IntOp::Dp2aHiUS, IntOp::Dp2aHiUU])),
+            ])?
+        };
+        words.finish()?;
+        self.count(operands, 4)?;
+        let (d, sources) = self.same_type(Scalar::B32, operands)?;
+        self.int_op(Scalar::B32, op, d, sources);
+        Ok(())
+    }
+
+    /// `and` to `shr`, on bits or predicates.
+    pub(super) fn logic(
+        &mut self,
+        mnemonic: Mnemonic,
+        mut words: Words<'_>,
+        operands: &[Operand],
+    ) -> Selected {
+        use Mnemonic as M;
+        let scalar = words.scalar()?;
+        words.finish()?;
+        self.count(operands, if matches!(mnemonic, M::Not | M::Cnot) { 2 } else { 3 })?;
+        if scalar == Scalar::Pred {
+            return self.predicate_logic(mnemonic, operands);
+        }
+        let op = match mnemonic {
+            M::And => IntOp::And,
+            M::Or => IntOp::Or,
+            M::Xor => IntOp::Xor,
+            M::Not => IntOp::Not,
+            M::Cnot => IntOp::Cnot,
+            M::Shl => IntOp::Shl,
+            _ => by_sign(scalar, IntOp::ShrS, IntOp::ShrU),
+        };
+        if matches!(mnemonic, M::Shl | M::Shr) {
+            let a = self.source(&operands[1], scalar)?;
+            let n = self.amount(&operands[2], scalar)?;
+            let d = self.destination(&operands[0], scalar)?;
+            if scalar == Scalar::S16 {
+                let a = self.temporary(Scalar::B32, IntOp::Sign16, [a, R::NONE, R::NONE]);
+                let shifted = self.temporary(Scalar::B32, op, [a, n, R::NONE]);
+                self.int_op(Scalar::B32, IntOp::Zero16, d, [shifted, R::NONE, R::NONE]);
+            } else {
+                self.int_exact(scalar, op, d, [a, n, R::NONE]);
+            }
+            return Ok(());
+        }
+        let (d, sources) = self.same_type(scalar, operands)?;
+        self.int_exact(scalar, op, d, sources);
+        Ok(())
+    }
+
+    fn predicate_logic(&mut self, mnemonic: Mnemonic, operands: &[Operand]) -> Selected {
+        let d = self.predicate_destination(&operands[0])?;
+        let a = self.condition(&operands[1])?;
+        let op = match mnemonic {
+            Mnemonic::Not => {
+                Op::Predicate { logic: Logic::And, d, a: Cond { p: a.p, negated: !a.negated }, b: Cond::TRUE }
+            }
+            Mnemonic::And => Op::Predicate { logic: Logic::And, d, a, b: self.condition(&operands[2])? },
+            Mnemonic::Or => Op::Predicate { logic: Logic::Or, d, a, b: self.condition(&operands[2])? },
+            Mnemonic::Xor => Op::Predicate { logic: Logic::Xor, d, a, b: self.condition(&operands[2])? },
+            _ => return Err("no such operation on predicates".to_owned()),
+        };
+        self.emit(op);
+        Ok(())
+    }
+}
