@@ -23,6 +23,25 @@ const MAX_FUNCTION_LINES: usize = 60;
 /// Files over the limit, each with the reason why splitting would hurt.
 const LONG_FILES: &[(&str, &str)] = &[];
 
+/// Functions over the limit, each with the reason why splitting would hurt.
+const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
+    ("kernels/virtual_driver/src/isa/operands.rs", "op", "one arm per instruction of the table"),
+    ("kernels/virtual_driver/src/lower/select/integer.rs", "integer", "one arm per mnemonic"),
+    ("kernels/virtual_driver/src/lower/select/mod.rs", "family", "one arm per mnemonic"),
+    ("kernels/virtual_driver/src/machine/builtins.rs", "format", "one arm per conversion of printf"),
+    (
+        "kernels/virtual_driver/src/machine/copy_async.rs",
+        "copy_async",
+        "one arm per instruction of the family",
+    ),
+    ("kernels/virtual_driver/src/machine/operate.rs", "other", "one arm per instruction"),
+    ("kernels/virtual_driver/src/machine/step.rs", "step", "one arm per instruction"),
+    ("kernels/virtual_driver/src/machine/transfer.rs", "transfer", "one arm per instruction of the family"),
+    ("kernels/virtual_driver/tests/kernels/instructions/float.rs", "single_precision", "a table of cases"),
+    ("kernels/virtual_driver/tests/kernels/instructions/other.rs", "spaces_and_widths", "a table of cases"),
+    ("kernels/virtual_driver/tests/kernels/instructions/other.rs", "lanes_together", "a table of cases"),
+];
+
 /// What may stand at the top of the repository.
 const TOP_LEVEL: &[&str] = &[
     "ARCHITECTURE.md",
@@ -54,7 +73,7 @@ impl Tidy {
             check_head(source, &mut breaches);
             check_length(source, &mut breaches);
             check_words(source, &mut breaches);
-            functions::check(source, MAX_FUNCTION_LINES, &mut breaches);
+            functions::check(source, MAX_FUNCTION_LINES, LONG_FUNCTIONS, &mut breaches);
             rooms::check(source, &mut breaches);
         }
         check_exceptions(&sources, &mut breaches);
