@@ -84,6 +84,9 @@ impl Pending {
         record.finished_s = Some(at_s);
         record.rank = reply.served_by.map(|served| served.rank);
         record.num_dispatches = reply.served_by.map_or(0, |served| served.num_dispatches);
+        let effort = reply.effort.unwrap_or_default();
+        record.num_cached_tokens = effort.num_cached_tokens;
+        record.num_evictions = effort.num_evictions;
         record.generated_tokens = reply.generated_tokens;
         record.generated_text = reply.generated_text.unwrap_or_default();
         record.prompt_logprobs = reply.prompt_log_probs;
@@ -129,7 +132,7 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::wire::ServedBy;
+    use crate::coordinator::wire::{Effort, ServedBy};
     use crate::plan::SamplingPlan;
 
     fn request() -> TimedRequest {
@@ -157,7 +160,8 @@ mod tests {
 
     fn finished(tokens: &[u32]) -> FinalReply {
         let reply = FinalReply::completed(0, SamplingParams::default(), tokens.to_vec());
-        FinalReply { served_by: Some(ServedBy { rank: 6, num_dispatches: 2 }), ..reply }
+        let effort = Some(Effort { num_cached_tokens: 64, num_evictions: 1 });
+        FinalReply { served_by: Some(ServedBy { rank: 6, num_dispatches: 2 }), effort, ..reply }
     }
 
     #[test]
@@ -179,6 +183,7 @@ mod tests {
         let arrivals = [(2.0, 2), (3.0, 1)].map(|(at_s, num_tokens)| TokenArrival { at_s, num_tokens });
         assert_eq!(record.arrivals, arrivals);
         assert_eq!((record.rank, record.num_dispatches), (Some(6), 2));
+        assert_eq!((record.num_cached_tokens, record.num_evictions), (64, 1));
         assert_eq!(record.outcome, RequestOutcome::Completed);
     }
 

@@ -9,7 +9,7 @@ use super::{CommandError, Exit};
 use crate::engine::{Backend, Sampling};
 use crate::harness::{PreparedModel, choose_platform, num_cores};
 use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
-use crate::plan::{EnginePlan, ModelPlan, TokenizerPlan};
+use crate::plan::{EngineFeatures, EnginePlan, ModelPlan, TokenizerPlan};
 use crate::report::{MegatronLayout, megatron_output, write_atomically};
 use crate::workload::Tokenizer;
 
@@ -147,6 +147,7 @@ impl Limits {
             max_tokens: self.inference_dynamic_batching_max_tokens,
             max_sequence_length: self.inference_max_seq_length,
             num_threads: Some(self.threads.unwrap_or_else(num_cores)),
+            features: EngineFeatures::OFF,
         })
     }
 }

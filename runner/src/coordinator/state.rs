@@ -290,6 +290,7 @@ impl State {
         let served = |rank| ServedBy { rank, num_dispatches: request.num_dispatches };
         // A key that a foreign client does not know ends its process.
         reply.served_by = request.last_rank.map(served).filter(|_| client.announced);
+        reply.effort = reply.effort.filter(|_| client.announced);
         self.counters.answered += 1;
         self.answer(&request.client, request.client_id, reply);
     }

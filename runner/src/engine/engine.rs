@@ -2,6 +2,7 @@
 
 use goldlap_kernels::model::step::{LanguageModel, SequenceOutput, SequenceSlice};
 
+use super::block_hash::block_hashes;
 use super::limits::EngineLimits;
 use super::outcome::{FailedRequest, FinishReason, FinishedRequest, StepSummary};
 use super::request::{EngineRequest, Rejection};
@@ -48,7 +49,11 @@ impl Engine {
             return Err(Rejection::DuplicateId { id: request.id });
         }
         let output = request.resolve(&self.limits, self.model.vocab_size())?;
-        self.scheduler.enqueue(Sequence::new(request, output, self.clock.now_s()));
+        let hashes = match self.limits.features.prefix_caching {
+            Some(_) => block_hashes(&request.prompt, self.limits.block_size),
+            None => Vec::new(),
+        };
+        self.scheduler.enqueue(Sequence::new(request, output, hashes, self.clock.now_s()));
         Ok(())
     }
 
@@ -81,12 +86,12 @@ impl Engine {
 
     /// Logprobs of prompt positions 1.. of a request in the batch, where it asked for them.
     pub fn prompt_logprobs(&self, id: u64) -> Option<&[f32]> {
-        self.scheduler.batch().iter().find(|sequence| sequence.id == id)?.prompt_logprobs()
+        self.scheduler.running().iter().find(|sequence| sequence.id == id)?.prompt_logprobs()
     }
 
     /// Requests in the batch and requests that wait, now.
     pub fn num_running_and_waiting(&self) -> (usize, usize) {
-        let num_running = self.scheduler.batch().len();
+        let num_running = self.scheduler.running().len();
         (num_running, self.scheduler.num_sequences() - num_running)
     }
 
@@ -123,7 +128,7 @@ impl Engine {
     }
 
     fn schedule(&mut self) -> StepSummary {
-        let num_evicted = self.scheduler.schedule();
+        let scheduled = self.scheduler.schedule();
         let batch = self.scheduler.batch();
         let num_decode_tokens = batch.iter().filter(|sequence| sequence.is_decoding()).count();
         let num_tokens: usize = batch.iter().map(Sequence::num_scheduled_tokens).sum();
@@ -131,7 +136,9 @@ impl Engine {
             batch_size: batch.len(),
             num_prefill_tokens: num_tokens - num_decode_tokens,
             num_decode_tokens,
-            num_evicted,
+            num_evicted: scheduled.num_evicted,
+            num_cached_tokens: scheduled.num_cached_tokens,
+            num_deferred: scheduled.num_deferred,
             ..StepSummary::default()
         }
     }
@@ -167,7 +174,7 @@ impl Engine {
             Ok(outputs) => self.absorb(&outputs, forward.ended_s, summary),
             Err(reason) => summary.failed = self.fail_batch(&reason),
         }
-        self.statistics.add(summary, self.model.last_step_cost(), self.scheduler.blocks().max_used());
+        self.statistics.add(summary, self.model.last_step_cost(), self.scheduler.blocks().max_touched());
     }
 
     fn absorb(&mut self, outputs: &[SequenceOutput], now_s: f64, summary: &mut StepSummary) {
@@ -176,6 +183,7 @@ impl Engine {
         for (sequence, output) in batch.iter_mut().zip(outputs) {
             summary.new_tokens.extend(sequence.absorb(output, now_s));
         }
+        self.scheduler.share_computed();
         let finished = self.scheduler.take_finished();
         summary.finished.extend(finished.into_iter().filter_map(|sequence| {
             let reason = sequence.finish_reason()?;

@@ -1,13 +1,15 @@
 //! One replica's life: step() = schedule -> forward -> sample -> postprocess.
 
 mod backend;
-mod block_allocator;
+pub(crate) mod block_hash;
+mod block_pool;
 #[expect(clippy::module_inception, reason = "the room is named after its main noun")]
 mod engine;
 mod fault;
 mod limits;
 mod offline;
 mod outcome;
+mod prefix_cache;
 mod rank;
 mod request;
 mod sampling;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use goldlap_kernels::model::config::GptConfig;
 use serde::Serialize;
 
+use super::engine_features::EngineFeatures;
 use super::platform::Platform;
 
 /// A case, resolved for one platform. Nothing in it is optional because it was forgotten:
@@ -117,6 +118,8 @@ pub struct EnginePlan {
     pub max_sequence_length: usize,
     /// Threads of a replica's kernels; `None` = this replica's share of the machine's cores.
     pub num_threads: Option<usize>,
+    /// What the engine does beyond plain continuous batching.
+    pub features: EngineFeatures,
 }
 
 /// Requests and their timetable.

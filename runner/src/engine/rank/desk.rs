@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, SamplingParams, Submit};
+use crate::coordinator::wire::{Effort, FinalReply, PartialReply, Prompt, SamplingParams, Submit};
 use crate::engine::{
     Engine, EngineRequest, FailedRequest, FinishedRequest, NewToken, OutputLength, Rejection, Sampling,
     StepSummary,
@@ -113,6 +113,10 @@ impl Desk {
             prompt_tokens,
             prompt_log_probs: finished.prompt_logprobs,
             generated_log_probs: finished.generated_logprobs,
+            effort: Some(Effort {
+                num_cached_tokens: finished.num_cached_tokens as u64,
+                num_evictions: u64::from(finished.num_evictions),
+            }),
             ttft: finished.first_token_s.map(|first_token_s| first_token_s - finished.submitted_s),
             ..FinalReply::completed(finished.id, params, finished.generated_tokens)
         })

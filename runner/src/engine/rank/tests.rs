@@ -19,7 +19,7 @@ use crate::coordinator::wire::{
 use crate::engine::tests::{FakeModel, cache};
 use crate::engine::{Backend, EngineLimits};
 use crate::metrics::{Clock, RankRecord};
-use crate::plan::{EnginePlan, Platform};
+use crate::plan::{EngineFeatures, EnginePlan, Platform};
 use crate::topology::{Fault, RankSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,6 +94,7 @@ const LIMITS: EngineLimits = EngineLimits {
     max_requests: 4,
     max_tokens: 64,
     max_sequence_length: 64,
+    features: EngineFeatures::OFF,
 };
 
 fn spec() -> RankSpec {
@@ -110,6 +111,7 @@ fn spec() -> RankSpec {
             max_tokens: 64,
             max_sequence_length: 64,
             num_threads: Some(1),
+            features: EngineFeatures::OFF,
         },
         seed: 1,
         default_termination_id: None,

@@ -1,6 +1,8 @@
 //! The engine as a whole, on a model that is a hash function.
 
 mod fake_model;
+mod features;
+mod pool_model;
 mod properties;
 mod scenarios;
 
@@ -8,6 +10,7 @@ use goldlap_kernels::model::step::{KvCacheShape, SampleArgs};
 
 use super::*;
 use crate::metrics::Clock;
+use crate::plan::{CacheEviction, EngineFeatures};
 pub(in crate::engine) use fake_model::FakeModel;
 
 const SEED: u64 = 42;

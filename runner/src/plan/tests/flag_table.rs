@@ -37,6 +37,9 @@ fn context(flag: &str) -> &'static [&'static str] {
         "--num-tokens-from-file" | "--prompt-file-num-truncate" => &["--prompt-file: file"],
         "--tokenizer-model" => &["--tokenizer-type: TikTokenizer"],
         "--skip-prompt-log-probs" => &["--return-log-probs: true"],
+        "--inference-dynamic-batching-prefix-caching-eviction-policy" => {
+            &["--inference-dynamic-batching-prefix-caching: true"]
+        }
         _ => &[],
     }
 }
