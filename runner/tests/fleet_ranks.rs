@@ -126,6 +126,8 @@ fn requests() -> Vec<TimedRequest> {
             seed: SEED,
             return_log_probs: true,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
+            stop_words: Vec::new(),
             termination: TerminationPlan::Never,
         },
     };
@@ -151,6 +153,7 @@ fn alone(stage: &Stage) -> Result<Vec<Answer>, Failed> {
             top_p: request.sampling.top_p,
             return_log_probs: true,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
             termination_id: None,
         },
     };

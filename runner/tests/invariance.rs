@@ -15,7 +15,7 @@ use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, Posit
 use goldlap_kernels::model::gpt::CpuModel;
 use goldlap_kernels::model::packed::{PackedModel, pack};
 use goldlap_kernels::model::random::RandomWeights;
-use goldlap_kernels::model::step::KvCacheShape;
+use goldlap_kernels::model::step::{KvCacheShape, SampledToken};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -97,6 +97,7 @@ fn requests() -> Vec<EngineRequest> {
                 top_p,
                 return_log_probs: true,
                 skip_prompt_log_probs: id % 4 == 1,
+                top_n_logprobs: (id % 5) as u32,
                 termination_id: None,
             },
         }
@@ -109,15 +110,20 @@ fn requests() -> Vec<EngineRequest> {
 struct Answer {
     tokens: Vec<u32>,
     generated: Vec<u32>,
+    alternatives: Vec<Vec<(u32, u32)>>,
     prompt: Option<Vec<u32>>,
 }
 
 impl Answer {
     fn of(finished: &FinishedRequest) -> Self {
+        let bits_of_all = |alternatives: &Vec<SampledToken>| {
+            alternatives.iter().map(|other| (other.token, other.logprob.to_bits())).collect()
+        };
         let bits = |logprobs: &Vec<f32>| logprobs.iter().map(|logprob| logprob.to_bits()).collect();
         Self {
             tokens: finished.generated_tokens.clone(),
             generated: finished.generated_logprobs.as_ref().map(bits).expect("logprobs were asked for"),
+            alternatives: finished.generated_alternatives.iter().flatten().map(bits_of_all).collect(),
             prompt: finished.prompt_logprobs.as_ref().map(bits),
         }
     }
@@ -160,6 +166,18 @@ fn the_requests_exercise_what_they_should() {
     let all_finite = |bits: &[u32]| bits.iter().all(|&bits| f32::from_bits(bits).is_finite());
     for (answer, request) in answers.iter().zip(requests()) {
         assert_eq!(answer.generated.len(), answer.tokens.len());
+        if request.sampling.top_n_logprobs > 0 {
+            assert_eq!(answer.alternatives.len(), answer.tokens.len());
+            for (alternatives, sampled) in
+                answer.alternatives.iter().zip(answer.tokens.iter().zip(&answer.generated))
+            {
+                assert_eq!(alternatives.len(), request.sampling.top_n_logprobs as usize);
+                let logprobs = alternatives.iter().map(|&(_, bits)| f32::from_bits(bits));
+                assert!(logprobs.is_sorted_by(|a, b| a >= b), "likeliest first");
+                let is_greedy = request.sampling.top_k == 1;
+                assert!(!is_greedy || alternatives[0] == (*sampled.0, *sampled.1), "argmax is the likeliest");
+            }
+        }
         assert!(all_finite(&answer.generated));
         let num_prompt_logprobs = answer.prompt.as_ref().map(Vec::len);
         let expected = request.sampling.wants_prompt_logprobs().then_some(request.prompt.len() - 1);

@@ -1,5 +1,6 @@
 //! One request on its way: from the timetable to its record.
 
+use crate::coordinator::read_alternatives;
 use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, SamplingParams, Submit};
 use crate::metrics::{RequestOutcome, RequestRecord, TokenArrival};
 use crate::plan::TerminationPlan;
@@ -17,6 +18,8 @@ pub(super) fn submission(request: &TimedRequest, client_id: u64) -> Submit {
         top_p: plan.top_p.into(),
         return_log_probs: plan.return_log_probs,
         skip_prompt_log_probs: plan.skip_prompt_log_probs,
+        top_n_logprobs: plan.top_n_logprobs,
+        stop_words: (!plan.stop_words.is_empty()).then(|| plan.stop_words.clone()),
         num_tokens_to_generate: Some(request.num_tokens_to_generate as u64),
         termination_id: match plan.termination {
             TerminationPlan::Never => Some(-1),
@@ -91,6 +94,7 @@ impl Pending {
         record.generated_text = reply.generated_text.unwrap_or_default();
         record.prompt_logprobs = reply.prompt_log_probs;
         record.generated_logprobs = reply.generated_log_probs;
+        record.generated_top_n_logprobs = reply.generated_top_n_logprobs.as_deref().map(read_alternatives);
         num_new
     }
 
@@ -143,6 +147,8 @@ mod tests {
             seed: 5,
             return_log_probs: true,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
+            stop_words: Vec::new(),
             termination: TerminationPlan::Never,
         };
         TimedRequest {

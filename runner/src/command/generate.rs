@@ -127,6 +127,7 @@ impl Generate {
             top_p: self.top_p,
             return_log_probs: self.return_log_probs,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
             termination_id,
         })
     }

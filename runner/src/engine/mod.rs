@@ -26,5 +26,5 @@ pub use offline::{OfflineRun, generate};
 pub use outcome::{FailedRequest, FinishReason, FinishedRequest, NewToken, StepSummary};
 pub use rank::{rank_main, run_rank};
 pub use request::{EngineRequest, OutputLength, Rejection};
-pub use sampling::{Sampling, SamplingError};
+pub use sampling::{MOST_ALTERNATIVES, Sampling, SamplingError};
 pub use statistics::Statistics;

@@ -1,5 +1,7 @@
 //! What comes out of an engine step.
 
+use goldlap_kernels::model::step::SampledToken;
+
 /// Everything one step produced. Requests appear in the order they were admitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepSummary {
@@ -60,6 +62,8 @@ pub struct FinishedRequest {
     pub prompt_logprobs: Option<Vec<f32>>,
     /// Logprob of each generated token, where asked for.
     pub generated_logprobs: Option<Vec<f32>>,
+    /// Per generated token the likeliest ones in its place, likeliest first, where asked for.
+    pub generated_alternatives: Option<Vec<Vec<SampledToken>>>,
     /// Why it stopped.
     pub reason: FinishReason,
     /// Tokens it could generate at most.

@@ -1,6 +1,6 @@
 //! A request in flight: its tokens, how far they are computed, and which KV blocks hold them.
 
-use goldlap_kernels::model::step::{SampleArgs, SequenceOutput, SequenceSlice};
+use goldlap_kernels::model::step::{SampleArgs, SampledToken, SequenceOutput, SequenceSlice};
 
 use super::outcome::{FinishReason, FinishedRequest, NewToken};
 use super::request::{EngineRequest, ResolvedOutput};
@@ -23,6 +23,7 @@ pub(super) struct Sequence {
     /// Of positions `1..=len`; survives an eviction.
     prompt_logprobs: Vec<f32>,
     generated_logprobs: Vec<f32>,
+    generated_alternatives: Vec<Vec<SampledToken>>,
     num_evictions: u32,
     /// Names of the prompt's complete blocks; none where nothing is shared.
     block_hashes: Vec<u64>,
@@ -53,6 +54,7 @@ impl Sequence {
             num_scheduled_tokens: 0,
             prompt_logprobs: Vec::new(),
             generated_logprobs: Vec::new(),
+            generated_alternatives: Vec::new(),
             num_evictions: 0,
             block_hashes,
             num_registered_blocks: 0,
@@ -207,8 +209,23 @@ impl Sequence {
         }
     }
 
+    /// Alternatives wanted to the token that this step samples.
+    pub(super) fn num_alternatives(&self) -> usize {
+        if self.samples() { self.sampling.top_n_logprobs as usize } else { 0 }
+    }
+
+    /// Alternatives to the last `count` generated tokens, where they are wanted.
+    pub(super) fn latest_alternatives(&self, count: usize) -> Option<&[Vec<SampledToken>]> {
+        let all = &self.generated_alternatives;
+        (self.sampling.top_n_logprobs > 0).then(|| &all[all.len().saturating_sub(count)..])
+    }
+
     /// Takes over what the step computed; the new token, if there is one.
-    pub(super) fn absorb(&mut self, output: &SequenceOutput, now_s: f64) -> Option<NewToken> {
+    pub(super) fn absorb(
+        &mut self,
+        (output, alternatives): &(SequenceOutput, Vec<SampledToken>),
+        now_s: f64,
+    ) -> Option<NewToken> {
         let num_known = self.prompt_logprobs.len().saturating_sub(self.num_computed_tokens);
         self.prompt_logprobs.extend(output.target_logprobs.iter().skip(num_known));
         self.num_computed_tokens += self.num_scheduled_tokens;
@@ -223,6 +240,9 @@ impl Sequence {
         self.first_token_s.get_or_insert(now_s);
         if self.sampling.return_log_probs {
             self.generated_logprobs.push(sampled.logprob);
+        }
+        if self.sampling.top_n_logprobs > 0 {
+            self.generated_alternatives.push(alternatives.clone());
         }
         self.finish = self.ends_with(sampled.token);
         Some(NewToken { id: self.id, token: sampled.token, logprob: sampled.logprob })
@@ -248,6 +268,7 @@ impl Sequence {
             generated_tokens,
             prompt_logprobs: self.sampling.wants_prompt_logprobs().then_some(self.prompt_logprobs),
             generated_logprobs: self.sampling.return_log_probs.then_some(self.generated_logprobs),
+            generated_alternatives: (self.sampling.top_n_logprobs > 0).then_some(self.generated_alternatives),
             reason,
             num_tokens_to_generate: self.output.num_tokens,
             clamped_from: self.output.clamped_from,

@@ -16,6 +16,8 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
         seed: 1,
         return_log_probs: true,
         skip_prompt_log_probs: false,
+        top_n_logprobs: 0,
+        stop_words: Vec::new(),
         termination: TerminationPlan::Never,
     };
     CasePlan {

@@ -77,6 +77,9 @@ pub struct RequestRecord {
     pub prompt_logprobs: Option<Vec<f32>>,
     /// Logprob of each generated token, where asked for.
     pub generated_logprobs: Option<Vec<f32>>,
+    /// Per generated token the likeliest ones in its place, as text with logprobs, likeliest first; where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated_top_n_logprobs: Option<Vec<Vec<(String, f32)>>>,
     /// Prompt tokens that its rank found in the prefix cache.
     #[serde(default)]
     pub num_cached_tokens: u64,

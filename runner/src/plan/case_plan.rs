@@ -185,7 +185,7 @@ pub enum Arrival {
 }
 
 /// Sampling of a whole case.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SamplingPlan {
     /// Divides the logits.
     pub temperature: f32,
@@ -199,6 +199,10 @@ pub struct SamplingPlan {
     pub return_log_probs: bool,
     /// Only generated logprobs are returned.
     pub skip_prompt_log_probs: bool,
+    /// The likeliest tokens returned in the place of each generated one (`--top-n-logprobs`).
+    pub top_n_logprobs: u32,
+    /// Texts that end a request (`--stop-words`).
+    pub stop_words: Vec<String>,
     /// Token that ends a sequence (`--termination-id`).
     pub termination: TerminationPlan,
 }

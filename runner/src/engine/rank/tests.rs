@@ -231,11 +231,15 @@ fn what_cannot_be_served_is_answered_with_its_reason() {
         (Prompt::Text("hi".to_owned()), greedy(1), "expected token ids"),
         (ids(&[]), greedy(1), "the prompt is empty"),
         (ids(&[1; 65]), greedy(1), "max_sequence_length = 64"),
-        (ids(&[1]), SamplingParams { top_n_logprobs: 3, ..greedy(1) }, "top_n_logprobs is not supported"),
+        (
+            ids(&[1]),
+            SamplingParams { top_n_logprobs: 3, ..greedy(1) },
+            "top_n_logprobs is 3, expected 0 without",
+        ),
         (
             ids(&[1]),
             SamplingParams { stop_words: Some(vec!["the".into()]), ..greedy(1) },
-            "stop_words is not",
+            "stop_words without a coordinator that watches for them is not",
         ),
         (ids(&[1]), SamplingParams { temperature: 0.0, top_k: 0, ..greedy(1) }, "temperature is 0"),
         (

@@ -130,9 +130,30 @@ impl LanguageModel for FakeModel {
         batch.iter().map(|sequence| self.run(sequence)).collect()
     }
 
+    fn step_with_alternatives(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        num_alternatives: &[usize],
+    ) -> Result<Vec<(SequenceOutput, Vec<SampledToken>)>, StepError> {
+        let outputs = self.step(batch)?;
+        let alternatives = |(output, &count): (SequenceOutput, &usize)| {
+            let best = output.sampled.into_iter().flat_map(move |sampled| alternatives(sampled, count));
+            let best = best.collect();
+            (output, best)
+        };
+        Ok(outputs.into_iter().zip(num_alternatives).map(alternatives).collect())
+    }
+
     fn last_step_cost(&self) -> StepCost {
         StepCost { flops: 1, ..StepCost::default() }
     }
+}
+
+/// Made up from the token itself.
+pub(in crate::engine) fn alternatives(sampled: SampledToken, count: usize) -> Vec<SampledToken> {
+    let other =
+        |rank| SampledToken { token: sampled.token + rank as u32, logprob: sampled.logprob - rank as f32 };
+    (0..count).map(other).collect()
 }
 
 /// FNV-1a over the tokens and a salt.

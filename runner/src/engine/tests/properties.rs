@@ -44,15 +44,15 @@ fn prompt() -> impl Strategy<Value = Vec<u32>> {
 }
 
 fn sampling() -> impl Strategy<Value = Sampling> {
-    (0..3u32, any::<bool>(), any::<bool>(), prop::option::of(0..fake_model::VOCAB_SIZE as u32)).prop_map(
-        |(top_k, return_log_probs, skip_prompt_log_probs, termination_id)| Sampling {
+    (0..3u32, any::<bool>(), any::<bool>(), 0..3u32, prop::option::of(0..fake_model::VOCAB_SIZE as u32))
+        .prop_map(|(top_k, return_log_probs, skip_prompt_log_probs, top_n, termination_id)| Sampling {
+            top_n_logprobs: if return_log_probs { top_n } else { 0 },
             top_k,
             return_log_probs,
             skip_prompt_log_probs,
             termination_id,
             ..Sampling::GREEDY
-        },
-    )
+        })
 }
 
 fn visitors() -> impl Strategy<Value = Vec<Visitor>> {

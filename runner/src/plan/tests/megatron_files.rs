@@ -1,6 +1,6 @@
 //! Case files of the kinds that Megatron-LM has, written anew with its flags and our own prompts.
 
-use super::{plan, plan_in, prompted_case, run, skip};
+use super::{invalid, plan, plan_in, prompted_case, run, skip};
 use crate::plan::{Arrival, CacheEviction, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan};
 
 /// What every inference case of the original starts with.
@@ -119,6 +119,16 @@ fn features_of_the_dynamic_engine_reach_it() {
     assert_eq!(features(&[caching]).prefix_caching, Some(CacheEviction::RefZero));
     assert_eq!(features(&[caching, policy]).prefix_caching, Some(CacheEviction::Lru));
     assert_eq!(features(&[policy]).prefix_caching, None, "a policy alone switches nothing on");
+}
+
+#[test]
+fn stop_words_and_alternatives_reach_the_requests() {
+    let sampling = |flags: &[&str]| run(plan(&prompted_case(flags, ""))).workload.sampling;
+    let words = sampling(&["--stop-words: \"[the END]\""]);
+    assert_eq!(words.stop_words, ["the", "END"]);
+    assert_eq!(sampling(&["--return-log-probs: true", "--top-n-logprobs: 4"]).top_n_logprobs, 4);
+    let alone = invalid(plan(&prompted_case(&["--top-n-logprobs: 4"], "")));
+    assert!(alone.to_string().contains("needs --return-log-probs"), "{alone}");
 }
 
 #[test]
