@@ -49,6 +49,7 @@ const ROOMY: EngineLimits = EngineLimits {
     max_requests: 64,
     max_tokens: 4096,
     max_sequence_length: 1024,
+    num_paused_blocks: 0,
     features: EngineFeatures::OFF,
 };
 
@@ -282,8 +283,9 @@ fn online(limits: EngineLimits, arrivals: &[usize]) -> Answers {
 
 fn features() -> impl Strategy<Value = EngineFeatures> {
     let policies = [None, Some(CacheEviction::RefZero), Some(CacheEviction::Lru)];
-    (any::<bool>(), prop::sample::select(policies.to_vec()))
-        .prop_map(|(chunked_prefill, prefix_caching)| EngineFeatures { chunked_prefill, prefix_caching })
+    (any::<bool>(), prop::sample::select(policies.to_vec())).prop_map(|(chunked_prefill, prefix_caching)| {
+        EngineFeatures { chunked_prefill, prefix_caching, ..EngineFeatures::OFF }
+    })
 }
 
 fn limits() -> impl Strategy<Value = EngineLimits> {
@@ -296,6 +298,7 @@ fn limits() -> impl Strategy<Value = EngineLimits> {
             max_requests,
             max_tokens,
             max_sequence_length: 1024,
+            num_paused_blocks: slots / block_size / 3,
             features,
         },
     )

@@ -8,6 +8,7 @@ use crate::coordinator::wire::{
     ClientMessage, ClientReply, ControlSignal, PROTOCOL_VERSION, WireError, WireLimits,
 };
 use crate::metrics::{Clock, Incident};
+use crate::plan::Conduct;
 
 /// Why a client cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,7 @@ pub struct Client {
     /// Id of the first request of the next run.
     pub(super) next_id: u64,
     pub(super) incidents: Vec<Incident>,
+    pub(super) conduct: Conduct,
     coordinator_ended: bool,
 }
 
@@ -67,7 +69,20 @@ impl Client {
         // Nothing but the greeting can be the first message: replies need a request.
         greeting.map_err(|error| ClientError::NotACoordinator { endpoint: endpoint.into(), error })?;
         dealer.send(ClientMessage::Hello { version: PROTOCOL_VERSION }.encode())?;
-        Ok(Client { dealer, limits, clock, next_id: 0, incidents: Vec::new(), coordinator_ended: false })
+        Ok(Client {
+            dealer,
+            limits,
+            clock,
+            next_id: 0,
+            incidents: Vec::new(),
+            conduct: Conduct::default(),
+            coordinator_ended: false,
+        })
+    }
+
+    /// What the client does between requests, from the next run on.
+    pub fn set_conduct(&mut self, conduct: Conduct) {
+        self.conduct = conduct;
     }
 
     /// Ranks hold still after the step they are in.

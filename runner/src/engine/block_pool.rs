@@ -102,6 +102,13 @@ impl BlockPool {
         }
     }
 
+    /// Forgets everything cached that nobody owns.
+    pub(super) fn drop_idle(&mut self) {
+        while let Some(block) = self.cache.evict() {
+            self.freed.push(block);
+        }
+    }
+
     /// Every block is free, cached, or owned as often as it is in `tables`, and no id is out of range.
     #[cfg(test)]
     pub(super) fn check<'a>(&'a self, tables: impl Iterator<Item = &'a [u32]>) -> Result<(), String> {

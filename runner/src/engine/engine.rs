@@ -10,6 +10,7 @@ use super::scheduler::Scheduler;
 use super::sequence::Sequence;
 use super::statistics::Statistics;
 use crate::metrics::Clock;
+use crate::plan::SuspendedKv;
 
 /// Continuous batching over one model. Single-threaded; the model may use threads of its own.
 pub struct Engine {
@@ -70,6 +71,22 @@ impl Engine {
     /// Freezes requests where they are; they keep their blocks.
     pub fn pause(&mut self) {
         self.is_paused = true;
+    }
+
+    /// Freezes requests, and does with the KV cache what the plan says. [`Self::unpause`] goes on.
+    pub fn suspend(&mut self) {
+        self.is_paused = true;
+        self.statistics.num_suspensions += 1;
+        match self.limits.features.suspended_kv {
+            SuspendedKv::Recompute => self.scheduler.restart_all(),
+            // The one backend there is has its cache in the host's memory.
+            SuspendedKv::Persist | SuspendedKv::Offload => {}
+        }
+    }
+
+    /// Notes the epoch that later tokens belong to.
+    pub fn set_generation_epoch(&mut self, epoch: i64) {
+        self.statistics.generation_epoch = Some(epoch);
     }
 
     /// Goes on after [`Self::pause`].
@@ -145,6 +162,7 @@ impl Engine {
             num_prefill_tokens: num_tokens - num_decode_tokens,
             num_decode_tokens,
             num_evicted: scheduled.num_evicted,
+            num_paused: scheduled.num_paused,
             num_cached_tokens: scheduled.num_cached_tokens,
             num_deferred: scheduled.num_deferred,
             ..StepSummary::default()

@@ -19,6 +19,8 @@ pub struct EngineLimits {
     pub max_tokens: usize,
     /// Prompt + output of one request at most.
     pub max_sequence_length: usize,
+    /// KV blocks that sequences may keep which wait for another one.
+    pub num_paused_blocks: usize,
     /// What is done beyond plain continuous batching.
     pub features: EngineFeatures,
 }
@@ -34,15 +36,7 @@ const BYTES_PER_ELEMENT: u64 = 2; // bf16
 /// blocks, at least two.
 pub fn kv_cache_shape(plan: &EnginePlan, config: &GptConfig) -> Result<KvCacheShape, LimitsError> {
     positive("block-size", plan.block_size)?;
-    let elements_per_token =
-        2 * config.num_layers as u64 * config.num_query_groups as u64 * config.kv_channels as u64;
-    let block_bytes = elements_per_token
-        .checked_mul(BYTES_PER_ELEMENT)
-        .and_then(|bytes| bytes.checked_mul(plan.block_size as u64))
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| {
-            LimitsError(format!("a KV block of {} tokens has no size in bytes", plan.block_size))
-        })?;
+    let block_bytes = block_bytes(plan, config)?;
     let num_blocks = (plan.kv_buffer_bytes / block_bytes).max(2);
     if num_blocks > u64::from(u32::MAX) {
         return Err(LimitsError(format!(
@@ -55,7 +49,25 @@ pub fn kv_cache_shape(plan: &EnginePlan, config: &GptConfig) -> Result<KvCacheSh
     Ok(KvCacheShape { block_size: plan.block_size, num_blocks: num_blocks as usize })
 }
 
+/// Bytes of one KV block of all layers.
+fn block_bytes(plan: &EnginePlan, config: &GptConfig) -> Result<u64, LimitsError> {
+    let elements_per_token =
+        2 * config.num_layers as u64 * config.num_query_groups as u64 * config.kv_channels as u64;
+    elements_per_token
+        .checked_mul(BYTES_PER_ELEMENT)
+        .and_then(|bytes| bytes.checked_mul(plan.block_size as u64))
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| LimitsError(format!("a KV block of {} tokens has no size in bytes", plan.block_size)))
+}
+
 impl EngineLimits {
+    /// Lets sequences that wait for a block keep what `plan.features.paused_kv_bytes` pays for.
+    pub fn with_paused_buffer(self, plan: &EnginePlan, config: &GptConfig) -> Result<Self, LimitsError> {
+        let num_blocks = plan.features.paused_kv_bytes / block_bytes(plan, config)?;
+        let num_paused_blocks = usize::try_from(num_blocks).unwrap_or(usize::MAX);
+        Ok(Self { num_paused_blocks, ..self })
+    }
+
     /// Resolves the limits for a cache of shape `cache`.
     pub fn new(plan: &EnginePlan, cache: KvCacheShape) -> Result<Self, LimitsError> {
         positive("block-size", cache.block_size)?;
@@ -73,6 +85,7 @@ impl EngineLimits {
             max_requests: resolve_max_requests(plan, num_usable_blocks)?,
             max_tokens: plan.max_tokens,
             max_sequence_length: plan.max_sequence_length,
+            num_paused_blocks: 0,
             features: plan.features,
         })
     }
@@ -166,6 +179,9 @@ mod tests {
         let limits = EngineLimits::new(&plan(), cache).unwrap();
         assert_eq!(limits.num_usable_blocks, cache.num_blocks - 1);
         assert_eq!(limits.max_requests, (cache.num_blocks - 1) / 4 * 4);
+        let features = EngineFeatures { paused_kv_bytes: 3 * block_bytes + 1, ..EngineFeatures::OFF };
+        let paused = limits.with_paused_buffer(&EnginePlan { features, ..plan() }, &config_583m()).unwrap();
+        assert_eq!((limits.num_paused_blocks, paused.num_paused_blocks), (0, 3));
     }
 
     #[test]

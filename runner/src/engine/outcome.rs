@@ -13,6 +13,8 @@ pub struct StepSummary {
     pub num_decode_tokens: usize,
     /// Sequences that lost their KV blocks and wait to be recomputed.
     pub num_evicted: usize,
+    /// Sequences that wait for a block from this step on, and keep those they have.
+    pub num_paused: usize,
     /// Prompt tokens found in the prefix cache by sequences admitted in this step.
     pub num_cached_tokens: usize,
     /// Times a sequence waited for another one of the same step to compute a block that both need.

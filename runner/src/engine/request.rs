@@ -200,6 +200,7 @@ mod tests {
         max_requests: 4,
         max_tokens: 24,
         max_sequence_length: 30,
+        num_paused_blocks: 0,
         features: EngineFeatures::OFF,
     };
 

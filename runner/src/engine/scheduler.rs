@@ -6,6 +6,9 @@
 //! positions only, its tokens do not change. The oldest sequence is thus never disturbed, and each request can
 //! finish alone (or was refused), so every step brings somebody closer to the end.
 //!
+//! Where a paused buffer is given, a sequence that finds no block may instead keep its blocks and wait, as long as an older
+//! one goes on and the blocks of all that wait fit the buffer; nothing new is admitted meanwhile.
+//!
 //! New prompts come after, while sequences, tokens and blocks allow; the first one that does not fit
 //! stops the rest. Output is not reserved: blocks are taken when a sequence grows into them. One sequence at most is fed
 //! in chunks (a recomputed one, or with chunked prefill any prompt), it is the last one of the batch, and its last
@@ -27,6 +30,8 @@ pub(super) struct Scheduler {
     waiting: VecDeque<Sequence>,
     /// In the order of admission: decoding ones, then at most one that is fed in chunks.
     running: Vec<Sequence>,
+    /// Admitted, and waiting for a block; the last one goes on first.
+    paused: Vec<Sequence>,
     /// Ids of all sequences here.
     ids: HashSet<u64>,
 }
@@ -36,6 +41,8 @@ pub(super) struct Scheduler {
 pub(super) struct Scheduled {
     /// Sequences that had to give up their blocks.
     pub(super) num_evicted: usize,
+    /// Sequences that wait for a block from now on, and keep those they have.
+    pub(super) num_paused: usize,
     /// Tokens of the sequences admitted that were in the prefix cache.
     pub(super) num_cached_tokens: usize,
     /// Sequences that wait for a block of this step.
@@ -49,6 +56,7 @@ impl Scheduler {
             blocks: BlockPool::new(limits.num_usable_blocks, limits.features.prefix_caching),
             waiting: VecDeque::new(),
             running: Vec::new(),
+            paused: Vec::new(),
             ids: HashSet::new(),
         }
     }
@@ -93,30 +101,58 @@ impl Scheduler {
     /// Composes the next step.
     pub(super) fn schedule(&mut self) -> Scheduled {
         self.blocks.cache_mut().tick();
-        let num_evicted = self.grow_running();
+        let (num_evicted, num_paused) = self.grow_running();
+        self.resume_paused();
         let num_tokens_left = self.schedule_running();
         // A sequence evicted just now cannot come back at once: one of its blocks is already somebody else's.
         let (num_cached_tokens, num_deferred) = self.admit_waiting(num_tokens_left);
-        Scheduled { num_evicted, num_cached_tokens, num_deferred }
+        Scheduled { num_evicted, num_paused, num_cached_tokens, num_deferred }
     }
 
-    /// Gives every running sequence the blocks for the tokens it has, oldest first.
-    fn grow_running(&mut self) -> usize {
-        let (mut index, mut num_evicted) = (0, 0);
+    /// Gives every running sequence the blocks for the tokens it has, oldest first. Returns how many were evicted
+    /// and how many wait.
+    fn grow_running(&mut self) -> (usize, usize) {
+        let (mut index, mut num_evicted, mut num_paused) = (0, 0, 0);
         while let Some(sequence) = self.running.get_mut(index) {
-            let num_missing = self.limits.blocks_for(sequence.len()) - sequence.block_table.len();
-            if num_missing == 0 || self.blocks.allocate(num_missing, &mut sequence.block_table) {
+            if grow(sequence, &self.limits, &mut self.blocks) {
                 index += 1;
+            } else if self.may_pause(index) {
+                let sequence = self.running.remove(index);
+                self.paused.push(sequence);
+                num_paused += 1;
             } else {
                 self.evict_latest();
                 num_evicted += 1;
             }
         }
-        num_evicted
+        (num_evicted, num_paused)
     }
 
+    /// The oldest sequence always goes on, so that those that wait do not wait forever.
+    fn may_pause(&self, index: usize) -> bool {
+        let kept: usize = self.paused.iter().map(|sequence| sequence.block_table.len()).sum();
+        index > 0 && kept + self.running[index].block_table.len() <= self.limits.num_paused_blocks
+    }
+
+    /// Sequences that wait go on where blocks are free again.
+    fn resume_paused(&mut self) {
+        while self.running.len() < self.limits.max_requests {
+            let Some(mut sequence) = self.paused.pop() else { return };
+            if !grow(&mut sequence, &self.limits, &mut self.blocks) {
+                self.paused.push(sequence);
+                return;
+            }
+            // Before one that is fed in chunks, which is always the last.
+            let is_fed = |last: &Sequence| !last.is_decoding();
+            let at = self.running.len() - usize::from(self.running.last().is_some_and(is_fed));
+            self.running.insert(at, sequence);
+        }
+    }
+
+    /// The oldest running sequence is never the one: alone it has all blocks, or those that wait go first.
     fn evict_latest(&mut self) {
-        let Some(mut victim) = self.running.pop() else { return };
+        let victim = if self.running.len() > 1 { self.running.pop() } else { self.paused.pop() };
+        let Some(mut victim) = victim.or_else(|| self.running.pop()) else { return };
         self.blocks.free(&mut victim.block_table);
         victim.restart();
         self.waiting.push_front(victim);
@@ -138,7 +174,8 @@ impl Scheduler {
     fn admit_waiting(&mut self, mut num_tokens_left: usize) -> (usize, usize) {
         let (mut num_cached_tokens, mut deferred) = (0, Vec::new());
         let mut in_progress: HashSet<u64> = HashSet::new();
-        while self.running.len() < self.limits.max_requests && !self.is_feeding_chunks() {
+        let is_open = self.paused.is_empty();
+        while is_open && self.running.len() < self.limits.max_requests && !self.is_feeding_chunks() {
             let Some(mut head) = self.waiting.pop_front() else { break };
             if self.next_block_of(&head).is_some_and(|hash| in_progress.contains(&hash)) {
                 deferred.push(head);
@@ -191,10 +228,11 @@ impl Scheduler {
         };
         let mut table = std::mem::take(&mut head.block_table);
         self.blocks.share(&head.block_hashes()[..num_shared], &mut table);
+        // Before blocks are allocated: that may evict the last block of the hit, which is not shared.
+        let logprobs = self.cached_logprobs(head, num_shared);
         let num_missing = self.limits.blocks_for(head.len()) - num_shared;
         let fits = self.blocks.allocate(num_missing, &mut table);
         if fits {
-            let logprobs = self.cached_logprobs(head, num_shared);
             head.begin_after(num_cached_tokens, &logprobs);
             head.schedule(num_tokens);
         } else {
@@ -229,6 +267,17 @@ impl Scheduler {
         }
     }
 
+    /// Gives up all of the cache: whoever was admitted is computed again, in the same order.
+    pub(super) fn restart_all(&mut self) {
+        let mut admitted: Vec<Sequence> = self.running.drain(..).chain(self.paused.drain(..)).collect();
+        for sequence in &mut admitted {
+            self.blocks.free(&mut sequence.block_table);
+            sequence.restart();
+        }
+        admitted.into_iter().rev().for_each(|sequence| self.waiting.push_front(sequence));
+        self.blocks.drop_idle();
+    }
+
     /// Removes the sequences that got their last token.
     pub(super) fn take_finished(&mut self) -> Vec<Sequence> {
         let mut finished: Vec<Sequence> =
@@ -250,6 +299,10 @@ impl Scheduler {
         let is_it = |sequence: &Sequence| sequence.id == id;
         let mut removed = match self.running.iter().position(is_it) {
             Some(index) => self.running.remove(index),
+            None if self.paused.iter().any(is_it) => {
+                let index = self.paused.iter().position(is_it)?;
+                self.paused.remove(index)
+            }
             None => self.waiting.iter().position(is_it).and_then(|index| self.waiting.remove(index))?,
         };
         self.release(std::slice::from_mut(&mut removed));
@@ -266,18 +319,35 @@ impl Scheduler {
     /// Block accounting is exact and limits hold.
     #[cfg(test)]
     pub(super) fn check(&self) -> Result<(), String> {
-        self.blocks.check(self.running.iter().map(|sequence| sequence.block_table.as_slice()))?;
-        let ids: HashSet<u64> =
-            self.waiting.iter().chain(&self.running).map(|sequence| sequence.id).collect();
+        let admitted = self.running.iter().chain(&self.paused);
+        self.blocks.check(admitted.map(|sequence| sequence.block_table.as_slice()))?;
+        let ids: HashSet<u64> = self
+            .waiting
+            .iter()
+            .chain(&self.running)
+            .chain(&self.paused)
+            .map(|sequence| sequence.id)
+            .collect();
         let num_chunked = self.running.iter().filter(|sequence| !sequence.is_decoding()).count();
+        let num_paused_blocks: usize = self.paused.iter().map(|sequence| sequence.block_table.len()).sum();
         let waiting_own_nothing = self.waiting.iter().all(|sequence| sequence.block_table.is_empty());
         let holds = [
             ("ids name the sequences", ids == self.ids),
-            ("each sequence is in one place", ids.len() == self.waiting.len() + self.running.len()),
+            (
+                "each sequence is in one place",
+                ids.len() == self.waiting.len() + self.running.len() + self.paused.len(),
+            ),
+            ("paused blocks", num_paused_blocks <= self.limits.num_paused_blocks),
             ("max_requests", self.running.len() <= self.limits.max_requests),
             ("one chunked sequence at most", num_chunked <= 1),
             ("waiting sequences own no blocks", waiting_own_nothing),
         ];
         holds.iter().find(|(_, holds)| !holds).map_or(Ok(()), |(what, _)| Err(format!("broken: {what}")))
     }
+}
+
+/// Gives a sequence the blocks for the tokens it has, or none.
+fn grow(sequence: &mut Sequence, limits: &EngineLimits, blocks: &mut BlockPool) -> bool {
+    let num_missing = limits.blocks_for(sequence.len()) - sequence.block_table.len();
+    num_missing == 0 || blocks.allocate(num_missing, &mut sequence.block_table)
 }

@@ -21,6 +21,12 @@ pub struct Statistics {
     pub num_decode_tokens: u64,
     /// Times a sequence lost its KV blocks.
     pub num_evictions: u64,
+    /// Times the engine was suspended.
+    pub num_suspensions: u64,
+    /// The generation epoch that was set last.
+    pub generation_epoch: Option<i64>,
+    /// Times a sequence waited for a block and kept those it had.
+    pub num_pauses: u64,
     /// Prompt tokens found in the prefix cache, and therefore not computed.
     pub num_cached_tokens: u64,
     /// Times a sequence waited for a block that another one was about to compute.
@@ -41,6 +47,7 @@ impl Statistics {
         self.num_prefill_tokens += step.num_prefill_tokens as u64;
         self.num_decode_tokens += step.num_decode_tokens as u64;
         self.num_evictions += step.num_evicted as u64;
+        self.num_pauses += step.num_paused as u64;
         self.num_cached_tokens += step.num_cached_tokens as u64;
         self.num_deferred += step.num_deferred as u64;
         self.num_requests_finished += step.finished.len() as u64;

@@ -44,6 +44,7 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
             num_tokens_to_generate: 4,
             num_tokens_from_file: false,
             max_tokens_to_generate: None,
+            conduct: crate::plan::Conduct::default(),
             max_prompt_tokens: None,
         },
         metrics,

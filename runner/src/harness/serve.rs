@@ -157,6 +157,7 @@ fn drive(
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Vec<RequestRecord>, ServeError> {
     let mut client = Client::connect(running.coordinator.endpoint(), running.clock, CONNECT_TIMEOUT)?;
+    client.set_conduct(inputs.plan.workload.conduct.clone());
     let arrival = inputs.plan.workload.arrival;
     let records = client.run(inputs.requests, arrival, running.deadline_s, on_progress);
     client.pause()?;

@@ -140,6 +140,15 @@ pub struct RankRecord {
     /// Times a request lost its KV blocks and was computed again.
     #[serde(default)]
     pub num_evictions: u64,
+    /// Times it was suspended and resumed.
+    #[serde(default)]
+    pub num_suspensions: u64,
+    /// The generation epoch it was told last.
+    #[serde(default)]
+    pub generation_epoch: Option<i64>,
+    /// Times a request waited for a KV block and kept those it had.
+    #[serde(default)]
+    pub num_pauses: u64,
     /// KV blocks in the pool.
     pub num_kv_blocks: u64,
     /// Most KV blocks in use at once.

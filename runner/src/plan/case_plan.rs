@@ -7,6 +7,7 @@ use std::time::Duration;
 use goldlap_kernels::model::config::GptConfig;
 use serde::Serialize;
 
+use super::conduct::Conduct;
 use super::engine_features::EngineFeatures;
 use super::platform::Platform;
 
@@ -137,6 +138,8 @@ pub struct WorkloadPlan {
     pub num_tokens_from_file: bool,
     /// Output length is capped at this many tokens, after everything else (`--num-tokens-to-generate-max`).
     pub max_tokens_to_generate: Option<usize>,
+    /// What the client does between requests.
+    pub conduct: Conduct,
     /// Prompts are cut to this many tokens (`--num-tokens-to-prompt-max`).
     pub max_prompt_tokens: Option<usize>,
 }

@@ -1,7 +1,7 @@
 //! Limits of each replica's engine.
 
 use super::case_plan::EnginePlan;
-use super::engine_features::{CacheEviction, EngineFeatures};
+use super::engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
 use super::resolution::Resolution;
 
 const BYTES_PER_GIB: f64 = 1_073_741_824.0;
@@ -40,8 +40,24 @@ impl Resolution<'_> {
     fn engine_features(&mut self) -> EngineFeatures {
         EngineFeatures {
             chunked_prefill: self.switch("--enable-chunked-prefill"),
+            paused_kv_bytes: self.paused_kv_bytes(),
+            suspended_kv: self.suspended_kv(),
             prefix_caching: self.prefix_caching(),
         }
+    }
+
+    fn suspended_kv(&mut self) -> SuspendedKv {
+        match self.text("--rl-kv-cache-management-mode").as_deref() {
+            Some("offload") => SuspendedKv::Offload,
+            Some("recompute") => SuspendedKv::Recompute,
+            Some(_) | None => SuspendedKv::Persist,
+        }
+    }
+
+    fn paused_kv_bytes(&mut self) -> u64 {
+        const FLAG: &str = "--inference-dynamic-batching-paused-buffer-size-gb";
+        let gib = self.number_in(FLAG, |gib| (0.0..=1e6).contains(&gib), "between 0 and 1e6");
+        (gib.unwrap_or_default() * BYTES_PER_GIB) as u64
     }
 
     fn prefix_caching(&mut self) -> Option<CacheEviction> {

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 pub struct EngineFeatures {
     /// Prompts may be fed over several steps (`--enable-chunked-prefill`).
     pub chunked_prefill: bool,
+    /// Bytes of the KV pool that sequences may keep which wait for a block
+    /// (`--inference-dynamic-batching-paused-buffer-size-gb`); beyond them the sequence admitted last is evicted.
+    pub paused_kv_bytes: u64,
+    /// What becomes of the KV cache while the engine is suspended (`--rl-kv-cache-management-mode`).
+    pub suspended_kv: SuspendedKv,
     /// Complete blocks of equal prompts are shared, and go in this order (`--inference-dynamic-batching-prefix-caching`).
     pub prefix_caching: Option<CacheEviction>,
 }
@@ -20,7 +25,23 @@ pub enum CacheEviction {
     Lru,
 }
 
+/// What becomes of the KV cache while an engine is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SuspendedKv {
+    /// It stays where it is (`persist`).
+    Persist,
+    /// It is kept in the host's memory (`offload`). A cache that is there already stays where it is.
+    Offload,
+    /// It is given up, and what unfinished requests need of it is computed again (`recompute`).
+    Recompute,
+}
+
 impl EngineFeatures {
     /// Plain continuous batching.
-    pub const OFF: Self = Self { chunked_prefill: false, prefix_caching: None };
+    pub const OFF: Self = Self {
+        chunked_prefill: false,
+        paused_kv_bytes: 0,
+        suspended_kv: SuspendedKv::Persist,
+        prefix_caching: None,
+    };
 }

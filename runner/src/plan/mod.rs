@@ -4,6 +4,7 @@
 mod architecture;
 mod arguments;
 mod case_plan;
+mod conduct;
 mod engine;
 mod engine_features;
 pub mod explain;
@@ -19,7 +20,8 @@ mod topology;
 mod workload;
 
 pub use case_plan::*;
-pub use engine_features::{CacheEviction, EngineFeatures};
+pub use conduct::Conduct;
+pub use engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
 pub use inputs::{Disposition, PlanInputs};
 pub use platform::Platform;
 pub use resolve::plan_case;

@@ -15,6 +15,7 @@ impl Resolution<'_> {
         let arrival = self.arrival(rate, seed?);
         let sampling = self.sampling(seed?);
         let num_tokens_to_generate = self.count("--num-tokens-to-generate");
+        let conduct = self.conduct();
         let num_tokens_from_file = self.switch("--num-tokens-from-file");
         if num_tokens_from_file && !self.is_given("--prompt-file") {
             self.error("--num-tokens-from-file", "needs --prompt-file", None);
@@ -25,6 +26,7 @@ impl Resolution<'_> {
             sampling: sampling?,
             num_tokens_to_generate: num_tokens_to_generate?,
             num_tokens_from_file,
+            conduct: conduct?,
             max_tokens_to_generate: self.count("--num-tokens-to-generate-max"),
             max_prompt_tokens: self.count("--num-tokens-to-prompt-max"),
         })

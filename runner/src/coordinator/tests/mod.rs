@@ -4,6 +4,7 @@ mod invariants;
 mod scenarios;
 mod simulation;
 mod sockets;
+mod sockets_conduct;
 mod sockets_faults;
 
 use std::sync::Arc;

@@ -95,9 +95,14 @@ impl FakeRank {
             }
             RankCommand::Abort { request_id } => self.jobs.retain(|job| job.id != request_id),
             RankCommand::Control(ControlSignal::Stop) => return true,
-            RankCommand::Control(signal) => self.paused = signal == ControlSignal::Pause,
+            RankCommand::Control(signal) => self.control(signal),
         }
         false
+    }
+
+    fn control(&mut self, signal: ControlSignal) {
+        self.record.num_suspensions += u64::from(signal == ControlSignal::Suspend);
+        self.paused = signal != ControlSignal::Unpause;
     }
 
     fn step(&mut self) {

@@ -94,6 +94,7 @@ const LIMITS: EngineLimits = EngineLimits {
     max_requests: 4,
     max_tokens: 64,
     max_sequence_length: 64,
+    num_paused_blocks: 0,
     features: EngineFeatures::OFF,
 };
 
@@ -339,4 +340,24 @@ fn a_rank_that_cannot_start_says_why() {
     assert!(error.starts_with("no coordinator at tcp://127.0.0.1:1: "), "{error}");
     let error = super::check_coordinator("ipc://x").unwrap_err().to_string();
     assert!(error.contains("expected tcp://host:port"), "{error}");
+}
+
+#[test]
+fn suspensions_and_the_epoch_are_acknowledged_and_recorded() {
+    let rank = start(spec(), Duration::ZERO);
+    use ControlSignal::{Pause, Resume, SetGenerationEpoch, Suspend, Unpause};
+    for signal in [SetGenerationEpoch(7), Pause, Suspend, Resume, Unpause] {
+        rank.signal(signal);
+    }
+    rank.submit(0, ids(&[1, 2]), greedy(3));
+    assert_eq!(rank.next_final().generated_tokens.len(), 3);
+    let is_acknowledged = |message| {
+        matches!(
+            message,
+            RankMessage::Heartbeat(RankStats { num_suspensions: 1, generation_epoch: Some(7), .. })
+        )
+    };
+    while !is_acknowledged(rank.sent.recv_timeout(PATIENCE).expect("a heartbeat")) {}
+    let record = rank.stop();
+    assert_eq!((record.num_suspensions, record.generation_epoch), (1, Some(7)));
 }

@@ -117,6 +117,7 @@ mod tests {
         max_requests: 8,
         max_tokens: 64,
         max_sequence_length: 64,
+        num_paused_blocks: 0,
         features: EngineFeatures::OFF,
     };
 

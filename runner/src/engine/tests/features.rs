@@ -1,4 +1,4 @@
-//! Chunked prefill and prefix caching: what they do, and that nobody sees it in an output.
+//! Chunked prefill, prefix caching, the paused buffer: what they do, and that nobody sees it in an output.
 
 use super::scenarios::{ROOMY, drain, with_logprobs};
 use super::*;
@@ -161,4 +161,68 @@ fn blocks_of_a_failed_step_are_not_cached() {
     assert_eq!(engine.step().failed.len(), 1);
     engine.submit(request(1, &[3; 10], 1)).unwrap();
     assert_eq!(drain(&mut engine)[0].num_cached_tokens, 0);
+}
+
+#[test]
+fn a_suspension_keeps_the_cache_or_has_it_computed_again() {
+    for (suspended_kv, evictions) in
+        [(SuspendedKv::Persist, 0), (SuspendedKv::Offload, 0), (SuspendedKv::Recompute, 1)]
+    {
+        let features = EngineFeatures { suspended_kv, ..caching(CacheEviction::Lru) };
+        let mut engine = engine(EngineLimits { features, ..ROOMY });
+        let requests = [with_logprobs(request(0, &[1, 2, 3, 4, 5, 6], 4), false), request(1, &[7; 9], 5)];
+        requests.iter().for_each(|request| engine.submit(request.clone()).unwrap());
+        engine.step();
+        engine.suspend();
+        engine.check().unwrap();
+        assert!(!engine.has_work());
+        assert_eq!(engine.num_kv_blocks_used() == 0, suspended_kv == SuspendedKv::Recompute);
+        engine.unpause();
+        for finished in drain(&mut engine) {
+            assert_as_expected(&requests[finished.id as usize], &finished);
+            assert_eq!(finished.num_evictions, evictions, "{suspended_kv:?}");
+        }
+        assert_eq!(engine.statistics().num_suspensions, 1);
+    }
+}
+
+#[test]
+fn a_sequence_without_a_block_waits_within_the_paused_buffer_and_is_evicted_beyond_it() {
+    // Request 1 needs a third block while request 0 still runs; there are four.
+    let requests = [request(0, &[1, 2, 3, 4], 5), request(1, &[5, 6, 7, 8, 9, 9], 7), request(2, &[3], 1)];
+    for (num_paused_blocks, evictions, pauses) in [(0, 1, 0), (1, 1, 0), (2, 0, 1)] {
+        let limits = EngineLimits { num_usable_blocks: 4, num_paused_blocks, max_requests: 2, ..ROOMY };
+        let mut engine = engine(limits);
+        requests.iter().for_each(|request| engine.submit(request.clone()).unwrap());
+        for finished in drain(&mut engine) {
+            assert_as_expected(&requests[finished.id as usize], &finished);
+            let expected = if finished.id == 1 { evictions } else { 0 };
+            assert_eq!(u64::from(finished.num_evictions), expected, "{num_paused_blocks} blocks");
+        }
+        assert_eq!((engine.statistics().num_evictions, engine.statistics().num_pauses), (evictions, pauses));
+    }
+}
+
+#[test]
+fn a_sequence_that_waits_can_be_aborted() {
+    let limits = EngineLimits { num_usable_blocks: 4, num_paused_blocks: 2, ..ROOMY };
+    let mut engine = engine(limits);
+    engine.submit(request(0, &[1, 2, 3, 4], 5)).unwrap();
+    engine.submit(request(1, &[5, 6, 7, 8, 9, 9], 7)).unwrap();
+    while engine.statistics().num_pauses == 0 {
+        engine.step();
+    }
+    assert!(engine.abort(1).is_some());
+    engine.check().unwrap();
+    assert_eq!(drain(&mut engine).len(), 1);
+}
+
+#[test]
+fn prompt_logprobs_are_whole_though_the_hit_gives_way_to_its_own_request() {
+    // Two blocks are cached; the second request shares one, and needs the memory of the other.
+    let features = caching(CacheEviction::Lru);
+    let limits = EngineLimits { num_usable_blocks: 3, max_requests: 1, features, ..ROOMY };
+    let wants = |id, length| with_logprobs(request(id, &vec![4; length], 1), false);
+    let (_, finished) = run(limits, &[wants(0, 8), request(1, &[5; 4], 1), wants(2, 12)]);
+    assert_eq!(finished[2].num_cached_tokens, 4);
 }

@@ -10,7 +10,7 @@ use goldlap_kernels::model::step::{KvCacheShape, SampleArgs, SampledToken};
 
 use super::*;
 use crate::metrics::Clock;
-use crate::plan::{CacheEviction, EngineFeatures};
+use crate::plan::{CacheEviction, EngineFeatures, SuspendedKv};
 pub(in crate::engine) use fake_model::FakeModel;
 
 const SEED: u64 = 42;

@@ -13,14 +13,22 @@ struct Visitor {
 }
 
 fn limits() -> impl Strategy<Value = EngineLimits> {
-    (1..9usize, 1..24usize, 1..7usize, 0..40usize, 4..60usize, features()).prop_map(
-        |(block_size, num_usable_blocks, max_requests, more_tokens, max_sequence_length, features)| {
+    (1..9usize, 1..24usize, 1..7usize, (0..40usize, 0..12usize), 4..60usize, features()).prop_map(
+        |(
+            block_size,
+            num_usable_blocks,
+            max_requests,
+            (more_tokens, num_paused_blocks),
+            max_sequence_length,
+            features,
+        )| {
             EngineLimits {
                 block_size,
                 num_usable_blocks,
                 max_requests,
                 max_tokens: max_requests + more_tokens,
                 max_sequence_length,
+                num_paused_blocks,
                 features,
             }
         },
@@ -29,8 +37,9 @@ fn limits() -> impl Strategy<Value = EngineLimits> {
 
 fn features() -> impl Strategy<Value = EngineFeatures> {
     let policies = [None, Some(CacheEviction::RefZero), Some(CacheEviction::Lru)];
-    (any::<bool>(), prop::sample::select(policies.to_vec()))
-        .prop_map(|(chunked_prefill, prefix_caching)| EngineFeatures { chunked_prefill, prefix_caching })
+    (any::<bool>(), prop::sample::select(policies.to_vec())).prop_map(|(chunked_prefill, prefix_caching)| {
+        EngineFeatures { chunked_prefill, prefix_caching, ..EngineFeatures::OFF }
+    })
 }
 
 /// Prompts with starts in common, and others.

@@ -8,6 +8,7 @@ pub(super) const ROOMY: EngineLimits = EngineLimits {
     max_requests: 8,
     max_tokens: 64,
     max_sequence_length: 100,
+    num_paused_blocks: 0,
     features: EngineFeatures::OFF,
 };
 

@@ -1,7 +1,7 @@
 //! Case files of the kinds that Megatron-LM has, written anew with its flags and our own prompts.
 
 use super::{invalid, plan, plan_in, prompted_case, run, skip};
-use crate::plan::{Arrival, CacheEviction, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan};
+use crate::plan::{Arrival, CacheEviction, Conduct, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan};
 
 /// What every inference case of the original starts with.
 const COMMON: &str = "\
@@ -119,6 +119,19 @@ fn features_of_the_dynamic_engine_reach_it() {
     assert_eq!(features(&[caching]).prefix_caching, Some(CacheEviction::RefZero));
     assert_eq!(features(&[caching, policy]).prefix_caching, Some(CacheEviction::Lru));
     assert_eq!(features(&[policy]).prefix_caching, None, "a policy alone switches nothing on");
+}
+
+#[test]
+fn suspensions_and_batches_reach_the_client() {
+    let conduct = |flags: &[&str]| run(plan(&prompted_case(flags, ""))).workload.conduct;
+    assert_eq!(conduct(&["--batch-boundaries: \"0,8\""]), Conduct::default());
+    let drained = conduct(&["--drain-between-batches: true", "--batch-boundaries: \"0, 8,16\""]);
+    assert_eq!(drained.batch_starts, [0, 8, 16]);
+    let suspended = conduct(&["--suspend-resume-interval: 4", "--suspend-timeout: 0.5"]);
+    assert_eq!((suspended.suspend_interval, suspended.suspend_time.as_millis()), (Some(4), 500));
+    let wrong =
+        invalid(plan(&prompted_case(&["--drain-between-batches: true", "--batch-boundaries: \"8,0\""], "")));
+    assert!(wrong.to_string().contains("expected ascending request numbers"), "{wrong}");
 }
 
 #[test]

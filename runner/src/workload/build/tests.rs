@@ -31,6 +31,7 @@ fn plan(source: PromptSource, arrival: Arrival) -> WorkloadPlan {
         num_tokens_to_generate: 30,
         num_tokens_from_file: false,
         max_tokens_to_generate: None,
+        conduct: crate::plan::Conduct::default(),
         max_prompt_tokens: None,
     }
 }

@@ -142,12 +142,14 @@ pub(super) fn rank_command() -> impl Strategy<Value = RankCommand> {
 pub(super) fn rank_message() -> impl Strategy<Value = RankMessage> {
     let ready = (any::<u32>(), any::<u32>(), ".{0,9}", any::<u64>())
         .prop_map(|(version, pid, device, num_kv_blocks)| RankReady { version, pid, device, num_kv_blocks });
-    let stats = any::<[u64; 5]>().prop_map(|n| RankStats {
+    let stats = (any::<[u64; 6]>(), of(any::<i64>())).prop_map(|(n, generation_epoch)| RankStats {
         num_steps: n[0],
         num_running: n[1],
         num_waiting: n[2],
         num_kv_blocks_used: n[3],
         num_tokens_generated: n[4],
+        num_suspensions: n[5],
+        generation_epoch,
     });
     let report = (any::<u32>(), any::<u64>(), ".{0,9}", 0.0..9.0).prop_map(
         |(rank, num_steps, device, step_seconds)| {
