@@ -1,4 +1,4 @@
-//! The installed program: `goldlap list | run | explain | generate | init-model | cache`.
+//! The installed program: `goldlap list | run | compare | explain | generate | init-model | cache`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod cache;
+mod compare;
 mod exit;
 mod explain;
 mod generate;
@@ -30,6 +31,8 @@ enum Command {
     List(list::List),
     /// Run cases and compare them with their goldens.
     Run(run::Run),
+    /// Compare an output with a golden as Megatron's own checker does
+    Compare(compare::Compare),
     /// Show the resolved plan of a case and every flag that changes nothing.
     Explain(explain::Explain),
     /// Run prompts through one engine in this process and write Megatron's JSON.
@@ -66,6 +69,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Command::List(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Generate(command) => command.run(),
         Command::InitModel(command) => command.run(),
