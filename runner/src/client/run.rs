@@ -167,7 +167,7 @@ impl Run<'_> {
 
     fn on_reply(&mut self, at_s: f64, reply: ClientReply) {
         match reply {
-            ClientReply::ConnectAck => {}
+            ClientReply::ConnectAck | ClientReply::ControlAck { .. } => {}
             ClientReply::Refusal { reason } => {
                 self.client.incident(format!("the coordinator refused a message: {reason}"))
             }

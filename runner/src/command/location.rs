@@ -27,6 +27,9 @@ pub(super) struct Location {
     /// cpu, or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
+    /// Random weights and the built-in vocabulary where a case's checkpoint is missing; what they generate is not compared
+    #[arg(long)]
+    random_weights: bool,
 }
 
 impl Location {
@@ -49,6 +52,7 @@ impl Location {
             roots: Roots::new(&here, given),
             platform: choice.platform.clone(),
             cache_root: store.root().to_path_buf(),
+            random_weights: self.random_weights,
         };
         Ok((setting, choice))
     }

@@ -1,4 +1,4 @@
-//! The installed program: `goldlap list | run | compare | explain | generate | init-model | cache`.
+//! The installed program: `goldlap list | run | compare | explain | generate | serve | rank | init-model | cache`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -13,7 +13,9 @@ mod generate;
 mod init_model;
 mod list;
 mod location;
+mod rank;
 mod run;
+mod serve;
 
 pub use exit::Exit;
 
@@ -37,6 +39,10 @@ enum Command {
     Explain(explain::Explain),
     /// Run prompts through one engine in this process and write Megatron's JSON.
     Generate(generate::Generate),
+    /// Serve a model to clients of Megatron's coordinator protocol
+    Serve(serve::Serve),
+    /// Run one rank that joins a coordinator
+    Rank(rank::Rank),
     /// Write a random model as a Hugging Face folder.
     InitModel(init_model::InitModel),
     /// List or clear the cache of packed weights and fetched models.
@@ -72,6 +78,8 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Compare(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Rank(command) => command.run(),
         Command::InitModel(command) => command.run(),
         Command::Cache(command) => command.run(),
     };

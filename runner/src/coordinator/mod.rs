@@ -21,9 +21,9 @@ pub mod wire;
 
 pub(crate) use alternatives::{alternatives_by_id, read_alternatives};
 
-pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotReady, spawn};
+pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotReady, spawn, spawn_at};
 pub use lifecycle::Lifecycle;
 pub use rank_link::{LinkError, RankLink};
 pub use socket::SocketError;
-pub use state::{Detokenize, Settings};
+pub use state::{Detokenize, Settings, Tokenize};
 pub use stats::{CoordinatorStats, Counters, RankLoad};

@@ -14,6 +14,8 @@ pub(super) struct Request {
     pub(super) client_id: u64,
     /// As it goes to a rank, under the coordinator's id; kept for another dispatch.
     pub(super) submit: Submit,
+    /// The prompt, iff it came as text that the coordinator made tokens of.
+    pub(super) text: Option<String>,
     /// Where it runs; `None` while it waits in the coordinator.
     pub(super) rank: Option<u32>,
     /// Where it was sent last.
@@ -50,6 +52,7 @@ impl Request {
             client,
             client_id,
             submit,
+            text: None,
             rank: None,
             last_rank: None,
             num_dispatches: 0,

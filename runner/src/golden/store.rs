@@ -1,9 +1,12 @@
-//! Where goldens, pending goldens and cases lie: `<root>/<group>/<folder>/...`, one layout in all three roots.
+//! Where goldens, pending goldens and cases lie: `<root>/<group>/.../<folder>/`, one layout in all three
+//! roots. Goldens may also lie beside their cases: then two roots are one.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
 
 use crate::plan::Platform;
 
@@ -70,22 +73,27 @@ impl Store {
     }
 }
 
-/// `(group::folder, path)` of every folder two levels below `root`; none where there is no root.
+/// `(group::folder, path)` of every folder below `root`, at any depth; none where there is no root. Hidden folders
+/// and links back to a folder above are passed over, as discovery does.
 fn case_folders(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
-    for (group, path) in subfolders(root)? {
-        for (folder, path) in subfolders(&path)? {
-            found.push((format!("{group}::{folder}"), path));
-        }
+    if !root.is_dir() {
+        return Ok(found);
     }
-    Ok(found)
-}
-
-fn subfolders(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for (name, path) in entries(path)? {
-        if path.is_dir() {
-            found.push((name, path));
+    let visible =
+        |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
+    let walk = WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name();
+    for entry in walk.into_iter().filter_entry(visible) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.loop_ancestor().is_some() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let below = entry.path().strip_prefix(root).unwrap_or(entry.path());
+        if entry.file_type().is_dir()
+            && let Some(below) = below.to_str()
+        {
+            found.push((below.replace(std::path::MAIN_SEPARATOR, "::"), entry.path().to_owned()));
         }
     }
     Ok(found)

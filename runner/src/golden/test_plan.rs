@@ -48,6 +48,7 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
             max_prompt_tokens: None,
         },
         metrics,
+        uncompared: Vec::new(),
         tolerances: Vec::new(),
         time_limit: Duration::from_secs(60),
         num_repeats: 1,

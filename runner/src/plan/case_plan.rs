@@ -35,6 +35,10 @@ pub struct CasePlan {
     pub workload: WorkloadPlan,
     /// Metrics compared with the golden, in the file's order.
     pub metrics: Vec<String>,
+    /// Metrics that METRICS names and this run cannot compare: random weights stand for the case's own. Where no
+    /// other metric is left, the run ends as skipped, for it compared nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncompared: Vec<String>,
     /// Tolerances by metric name that differ from the comparator's default.
     pub tolerances: Vec<(String, f64)>,
     /// The whole case, launch to verdict, must end by then.

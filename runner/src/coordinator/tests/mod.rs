@@ -115,7 +115,10 @@ pub(super) fn dispatches(commands: &[Command]) -> Vec<(u32, u64)> {
 pub(super) fn finals(commands: &[Command]) -> Vec<(u64, FinalReply)> {
     let last = |(_, reply)| match reply {
         ClientReply::Final { client_id, reply } => Some((client_id, *reply)),
-        ClientReply::ConnectAck | ClientReply::Partial { .. } | ClientReply::Refusal { .. } => None,
+        ClientReply::ConnectAck
+        | ClientReply::ControlAck { .. }
+        | ClientReply::Partial { .. }
+        | ClientReply::Refusal { .. } => None,
     };
     replies(commands).into_iter().filter_map(last).collect()
 }

@@ -35,7 +35,8 @@ fn foreign_clients_get_no_key_they_do_not_know() {
     let bad = BadMessage { error: WireError::UnknownHeader { number: 99 }, request: None };
     let malformed = Event::Malformed { identity: b"foreign".to_vec(), error: bad };
     assert!(driver.handle(malformed).is_empty());
-    assert!(driver.client("foreign", ClientMessage::Control(ControlSignal::Unpause)).is_empty());
+    let illegal = driver.client("foreign", ClientMessage::Control(ControlSignal::Unpause));
+    assert!(matches!(illegal.as_slice(), [Command::Note(_)]), "noted, and not answered: {illegal:?}");
 }
 
 #[test]

@@ -123,6 +123,11 @@ impl FinalReply {
         }
     }
 
+    /// Leaves only keys that every client from 0.17 to HEAD knows: an unknown one ends the client's process.
+    pub(in crate::coordinator) fn keep_safe_keys(&mut self) {
+        self.extra.retain(|(key, _)| is_ours_to_fill(key));
+    }
+
     /// Why it failed, in the words of whoever gave it up; `None` if it did not fail.
     pub fn failure(&self) -> Option<String> {
         if self.status == ReplyStatus::Completed {

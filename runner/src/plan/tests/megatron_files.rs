@@ -1,6 +1,6 @@
 //! Case files of the kinds that Megatron-LM has, written anew with its flags and our own prompts.
 
-use super::{invalid, plan, plan_in, prompted_case, run, skip};
+use super::{invalid, plan, plan_in, prompted_case, random_plan_in, run, skip};
 use crate::plan::{Arrival, CacheEviction, Conduct, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan};
 
 /// What every inference case of the original starts with.
@@ -197,5 +197,18 @@ fn training_cases_are_recognised() {
     ] {
         let reason = skip(plan_in("case", text, "cpu", &[]));
         assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[test]
+fn random_weights_stand_for_a_missing_checkpoint_and_tokens_are_not_compared() {
+    let text = one_prompt("  --top_k: 1\n");
+    let both = text.replace("METRICS:\n", "METRICS:\n  - throughput\n");
+    for (text, metrics) in [(&text, &[][..]), (&both, &["throughput"])] {
+        let plan = run(random_plan_in("tp1_pp1_dp8", text));
+        assert!(matches!(&plan.model, ModelPlan::Random { config, .. } if config.num_layers == 24));
+        assert!(matches!(&plan.tokenizer, TokenizerPlan::BuiltIn));
+        assert_eq!(plan.metrics, metrics);
+        assert_eq!(plan.uncompared, ["generated_tokens", "logprobs"]);
     }
 }
