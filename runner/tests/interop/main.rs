@@ -2,6 +2,7 @@
 //! They need python3 with pyzmq and msgpack (GOLDLAP_INTEROP_PYTHON names another interpreter); without, every trial
 //! is listed as ignored.
 
+mod foreign;
 mod service;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
 type Test = fn(&Model, &Python) -> Result<(), Failed>;
 
 fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 6] = [
+    let tests: [(&str, Test); 8] = [
         ("a_client_of_head_submits_streams_aborts_and_controls", |model, python| {
             scenario(model, python, "current", &["--dp", "2"])
         }),
@@ -32,6 +33,8 @@ fn trials() -> Vec<Trial> {
             scenario(model, python, "oldest", &["--old-clients", "0.16"])
         }),
         ("a_client_that_vanishes_harms_nobody", |model, python| scenario(model, python, "vanish", &[])),
+        ("ranks_join_a_foreign_coordinator", foreign::ranks_join),
+        ("a_case_runs_at_a_foreign_coordinator", foreign::a_case_runs_elsewhere),
         ("ctrl_c_ends_the_service_and_every_rank", ctrl_c),
     ];
     let trial = |(name, test): (&'static str, Test)| {
@@ -62,9 +65,15 @@ impl Python {
         }
     }
 
+    fn script(&self, name: &str, arguments: &[&str]) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name);
+        let mut command = Command::new(&self.0);
+        command.arg(script).args(arguments).stdin(Stdio::null());
+        command
+    }
+
     fn run(&self, script: &str, arguments: &[&str]) -> Result<Output, Failed> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script);
-        Ok(Command::new(&self.0).arg(script).args(arguments).stdin(Stdio::null()).output()?)
+        Ok(self.script(script, arguments).output()?)
     }
 }
 
