@@ -30,7 +30,10 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
-        let (setting, choice) = self.location.resolve()?;
+        let (setting, choice) = match self.endpoint {
+            None => self.location.resolve()?,
+            Some(_) => self.location.resolve_elsewhere()?,
+        };
         let cache = Cache::open().map_err(CommandError::from_error)?;
         let mut context = CaseContext::new(&setting.roots, cache).map_err(CommandError::from_error)?;
         context.endpoint.clone_from(&self.endpoint);

@@ -6,6 +6,7 @@ mod simulation;
 mod sockets;
 mod sockets_conduct;
 mod sockets_faults;
+mod weaknesses;
 
 use std::sync::Arc;
 
