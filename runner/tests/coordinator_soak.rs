@@ -185,13 +185,15 @@ fn requests(round: usize) -> Vec<TimedRequest> {
         return_log_probs: false,
         skip_prompt_log_probs: false,
         termination: TerminationPlan::Never,
+        stop_words: Vec::new(),
+        top_n_logprobs: 0,
     };
     let request = |i: usize| TimedRequest {
         arrival_s: 0.0,
         prompt: None,
         prompt_tokens: vec![(round * PER_ROUND + i) as u32, 7],
         num_tokens_to_generate: LENGTH,
-        sampling,
+        sampling: sampling.clone(),
     };
     (0..PER_ROUND).map(request).collect()
 }
