@@ -9,7 +9,7 @@ use super::{CommandError, Exit};
 use crate::engine::{Backend, Sampling};
 use crate::harness::{PLATFORM_VARIABLE, PreparedModel, choose_platform, num_cores};
 use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
-use crate::plan::{EnginePlan, ModelPlan, TokenizerPlan};
+use crate::plan::{EngineFeatures, EnginePlan, ModelPlan, TokenizerPlan};
 use crate::report::{MegatronLayout, megatron_output, write_atomically};
 use crate::workload::Tokenizer;
 
@@ -132,6 +132,7 @@ impl Generate {
             top_p: self.top_p,
             return_log_probs: self.return_log_probs,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
             termination_id,
         };
         sampling.validate().map_err(CommandError::from_error)?;
@@ -157,6 +158,7 @@ impl Limits {
             max_tokens: self.inference_dynamic_batching_max_tokens,
             max_sequence_length: self.inference_max_seq_length,
             num_threads: Some(self.threads.unwrap_or_else(num_cores)),
+            features: EngineFeatures::OFF,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Between clients and ranks: routes requests, watches ranks, loses nothing.
 
+mod alternatives;
 mod clients;
 mod from_clients;
 mod from_ranks;
@@ -13,9 +14,12 @@ mod serve;
 pub(crate) mod socket;
 pub mod state;
 mod stats;
+mod stop_words;
 #[cfg(test)]
 mod tests;
 pub mod wire;
+
+pub(crate) use alternatives::{alternatives_by_id, read_alternatives};
 
 pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotReady, spawn};
 pub use lifecycle::Lifecycle;

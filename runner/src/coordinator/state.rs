@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::alternatives::name_alternatives;
 use super::clients::Clients;
 use super::lifecycle::Lifecycle;
 use super::ranks::Ranks;
@@ -240,7 +241,7 @@ impl State {
             if let Some(request) = self.requests.dispatch(id, rank) {
                 self.counters.dispatched += 1;
                 self.counters.redispatched += u64::from(request.num_dispatches > 1);
-                let command = RankCommand::Submit(request.submit.clone());
+                let command = RankCommand::Submit(request.for_rank());
                 self.tell_rank(rank, command);
             }
             if let Some(rank) = self.ranks.get_mut(rank) {
@@ -290,6 +291,9 @@ impl State {
         let served = |rank| ServedBy { rank, num_dispatches: request.num_dispatches };
         // A key that a foreign client does not know ends its process.
         reply.served_by = request.last_rank.map(served).filter(|_| client.announced);
+        name_alternatives(&mut reply.generated_top_n_logprobs, &self.settings.detokenize);
+        name_alternatives(&mut reply.prompt_top_n_logprobs, &self.settings.detokenize);
+        reply.effort = reply.effort.filter(|_| client.announced);
         self.counters.answered += 1;
         self.answer(&request.client, request.client_id, reply);
     }

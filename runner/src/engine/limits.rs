@@ -4,7 +4,7 @@ use goldlap_kernels::model::config::GptConfig;
 use goldlap_kernels::model::step::KvCacheShape;
 use goldlap_kernels::ops::kv_cache::KEY_GROUP;
 
-use crate::plan::EnginePlan;
+use crate::plan::{EngineFeatures, EnginePlan};
 
 /// Resolved limits of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct EngineLimits {
     pub max_tokens: usize,
     /// Prompt + output of one request at most.
     pub max_sequence_length: usize,
+    /// What is done beyond plain continuous batching.
+    pub features: EngineFeatures,
 }
 
 /// Limits that no engine can run with. The text names flags, values and the way out.
@@ -77,7 +79,18 @@ impl EngineLimits {
             max_requests: resolve_max_requests(plan, num_usable_blocks)?,
             max_tokens: plan.max_tokens,
             max_sequence_length: plan.max_sequence_length,
+            features: plan.features,
         })
+    }
+
+    /// Of `remaining` tokens those that one step computes when `left` are free in it; `None` = it must wait. A last
+    /// chunk is never a single token, unless no step has room for two.
+    pub(super) fn share(&self, remaining: usize, left: usize, may_be_chunked: bool) -> Option<usize> {
+        if remaining <= left {
+            return (remaining > 0).then_some(remaining);
+        }
+        let leaves_one = remaining - left == 1 && self.max_tokens > 1;
+        Some(left - usize::from(leaves_one && left > 0)).filter(|&share| may_be_chunked && share > 0)
     }
 
     /// Blocks that `num_tokens` positions take.
@@ -123,6 +136,7 @@ mod tests {
             max_tokens: 16384,
             max_sequence_length: 2560,
             num_threads: Some(1),
+            features: EngineFeatures::OFF,
         }
     }
 

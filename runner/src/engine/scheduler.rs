@@ -7,18 +7,23 @@
 //! finish alone (or was refused), so every step brings somebody closer to the end.
 //!
 //! New prompts come after, while sequences, tokens and blocks allow; the first one that does not fit
-//! stops the rest. Output is not reserved: blocks are taken when a sequence grows into them.
+//! stops the rest. Output is not reserved: blocks are taken when a sequence grows into them. One sequence at most is fed
+//! in chunks (a recomputed one, or with chunked prefill any prompt), it is the last one of the batch, and its last
+//! chunk is never a single token, which would look like a decode.
+//!
+//! With prefix caching a sequence starts after the complete prompt blocks that are cached. One that needs a block which
+//! another of the same step is about to compute waits for the next step, and later ones may overtake it.
 
 use std::collections::{HashSet, VecDeque};
 
-use super::block_allocator::BlockAllocator;
+use super::block_pool::BlockPool;
 use super::limits::EngineLimits;
 use super::sequence::Sequence;
 
 #[derive(Debug)]
 pub(super) struct Scheduler {
     limits: EngineLimits,
-    blocks: BlockAllocator,
+    blocks: BlockPool,
     waiting: VecDeque<Sequence>,
     /// In the order of admission: decoding ones, then at most one that is fed in chunks.
     running: Vec<Sequence>,
@@ -26,11 +31,22 @@ pub(super) struct Scheduler {
     ids: HashSet<u64>,
 }
 
+/// What [`Scheduler::schedule`] did, besides the batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scheduled {
+    /// Sequences that had to give up their blocks.
+    pub(super) num_evicted: usize,
+    /// Tokens of the sequences admitted that were in the prefix cache.
+    pub(super) num_cached_tokens: usize,
+    /// Sequences that wait for a block of this step.
+    pub(super) num_deferred: usize,
+}
+
 impl Scheduler {
     pub(super) fn new(limits: EngineLimits) -> Self {
         Self {
             limits,
-            blocks: BlockAllocator::new(limits.num_usable_blocks),
+            blocks: BlockPool::new(limits.num_usable_blocks, limits.features.prefix_caching),
             waiting: VecDeque::new(),
             running: Vec::new(),
             ids: HashSet::new(),
@@ -45,17 +61,28 @@ impl Scheduler {
         self.ids.len()
     }
 
-    pub(super) fn blocks(&self) -> &BlockAllocator {
+    pub(super) fn blocks(&self) -> &BlockPool {
         &self.blocks
     }
 
-    /// The batch of the step that [`Self::schedule`] composed.
-    pub(super) fn batch(&self) -> &[Sequence] {
+    /// Admitted sequences.
+    pub(super) fn running(&self) -> &[Sequence] {
         &self.running
     }
 
+    /// The batch of the step that [`Self::schedule`] composed: all that run, except for one whose next chunk waits.
+    pub(super) fn batch(&self) -> &[Sequence] {
+        &self.running[..self.batch_len()]
+    }
+
     pub(super) fn batch_mut(&mut self) -> &mut [Sequence] {
-        &mut self.running
+        let len = self.batch_len();
+        &mut self.running[..len]
+    }
+
+    fn batch_len(&self) -> usize {
+        let is_idle = |last: &Sequence| last.num_scheduled_tokens() == 0;
+        self.running.len() - usize::from(self.running.last().is_some_and(is_idle))
     }
 
     pub(super) fn enqueue(&mut self, sequence: Sequence) {
@@ -63,13 +90,14 @@ impl Scheduler {
         self.waiting.push_back(sequence);
     }
 
-    /// Composes the next step; returns how many sequences had to give up their blocks.
-    pub(super) fn schedule(&mut self) -> usize {
+    /// Composes the next step.
+    pub(super) fn schedule(&mut self) -> Scheduled {
+        self.blocks.cache_mut().tick();
         let num_evicted = self.grow_running();
         let num_tokens_left = self.schedule_running();
         // A sequence evicted just now cannot come back at once: one of its blocks is already somebody else's.
-        self.admit_waiting(num_tokens_left);
-        num_evicted
+        let (num_cached_tokens, num_deferred) = self.admit_waiting(num_tokens_left);
+        Scheduled { num_evicted, num_cached_tokens, num_deferred }
     }
 
     /// Gives every running sequence the blocks for the tokens it has, oldest first.
@@ -94,33 +122,110 @@ impl Scheduler {
         self.waiting.push_front(victim);
     }
 
-    /// Returns the tokens left. Limits make sure that every sequence gets one at least.
+    /// Returns the tokens left. Limits make sure that every decoding sequence gets its token.
     fn schedule_running(&mut self) -> usize {
         let mut num_tokens_left = self.limits.max_tokens;
         for sequence in &mut self.running {
-            let num_tokens = sequence.num_remaining().min(num_tokens_left);
+            let share = self.limits.share(sequence.num_remaining(), num_tokens_left, true);
+            let num_tokens = share.unwrap_or(0);
             sequence.schedule(num_tokens);
             num_tokens_left -= num_tokens;
         }
         num_tokens_left
     }
 
-    fn admit_waiting(&mut self, mut num_tokens_left: usize) {
-        while self.running.len() < self.limits.max_requests {
-            let Some(mut head) = self.waiting.pop_front() else { return };
-            let mut num_tokens = head.num_remaining();
-            if head.may_be_chunked() {
-                num_tokens = num_tokens.min(num_tokens_left);
+    /// Returns prompt tokens that were cached, and how many sequences wait for a block of this step.
+    fn admit_waiting(&mut self, mut num_tokens_left: usize) -> (usize, usize) {
+        let (mut num_cached_tokens, mut deferred) = (0, Vec::new());
+        let mut in_progress: HashSet<u64> = HashSet::new();
+        while self.running.len() < self.limits.max_requests && !self.is_feeding_chunks() {
+            let Some(mut head) = self.waiting.pop_front() else { break };
+            if self.next_block_of(&head).is_some_and(|hash| in_progress.contains(&hash)) {
+                deferred.push(head);
+                continue;
             }
-            let fits = (1..=num_tokens_left).contains(&num_tokens)
-                && self.blocks.allocate(self.limits.blocks_for(head.len()), &mut head.block_table);
-            if !fits {
+            if !self.admit(&mut head, num_tokens_left) {
                 self.waiting.push_front(head);
-                return;
+                break;
             }
-            head.schedule(num_tokens);
-            num_tokens_left -= num_tokens;
+            num_tokens_left -= head.num_scheduled_tokens();
+            num_cached_tokens += head.num_computed_tokens();
+            in_progress.extend(head.block_hashes());
             self.running.push(head);
+        }
+        let num_deferred = deferred.len();
+        deferred.into_iter().rev().for_each(|sequence| self.waiting.push_front(sequence));
+        (num_cached_tokens, num_deferred)
+    }
+
+    /// The sequence admitted last needs more steps for what it has.
+    fn is_feeding_chunks(&self) -> bool {
+        self.running.last().is_some_and(|last| last.num_scheduled_tokens() < last.num_remaining())
+    }
+
+    /// Blocks of a waiting sequence that are cached and of use: two tokens at least are computed. Where prompt logprobs
+    /// are wanted, the last block of the hit is computed again: its last row gives the logprob of the token after it.
+    fn num_shared_blocks(&self, sequence: &Sequence) -> usize {
+        let needs_logprobs = sequence.lacks_prompt_logprobs();
+        let run = self.blocks.cache().longest_run(sequence.block_hashes(), needs_logprobs);
+        let longest = sequence.len().saturating_sub(2) / self.limits.block_size;
+        run.saturating_sub(usize::from(needs_logprobs)).min(longest)
+    }
+
+    /// The first prompt block that a waiting sequence would share if it were cached.
+    fn next_block_of(&self, sequence: &Sequence) -> Option<u64> {
+        let hashes = sequence.block_hashes();
+        let run = self.blocks.cache().longest_run(hashes, sequence.lacks_prompt_logprobs());
+        let longest = sequence.len().saturating_sub(2) / self.limits.block_size;
+        hashes.get(run).filter(|_| run < longest).copied()
+    }
+
+    /// Gives a waiting sequence its blocks and its share of the step, or nothing if it does not fit.
+    fn admit(&mut self, head: &mut Sequence, num_tokens_left: usize) -> bool {
+        let num_shared = self.num_shared_blocks(head);
+        let num_cached_tokens = num_shared * self.limits.block_size;
+        let may_be_chunked = self.limits.features.chunked_prefill || head.is_recomputed();
+        let num_remaining = head.len() - num_cached_tokens;
+        let Some(num_tokens) = self.limits.share(num_remaining, num_tokens_left, may_be_chunked) else {
+            return false;
+        };
+        let mut table = std::mem::take(&mut head.block_table);
+        self.blocks.share(&head.block_hashes()[..num_shared], &mut table);
+        let num_missing = self.limits.blocks_for(head.len()) - num_shared;
+        let fits = self.blocks.allocate(num_missing, &mut table);
+        if fits {
+            let logprobs = self.cached_logprobs(head, num_shared);
+            head.begin_after(num_cached_tokens, &logprobs);
+            head.schedule(num_tokens);
+        } else {
+            self.blocks.free(&mut table);
+        }
+        head.block_table = table;
+        fits
+    }
+
+    /// Of the prompt positions up to the first one that is computed, inclusive, where they are wanted.
+    fn cached_logprobs(&self, head: &Sequence, num_shared: usize) -> Vec<f32> {
+        if num_shared == 0 || !head.lacks_prompt_logprobs() {
+            return Vec::new();
+        }
+        let hashes = &head.block_hashes()[..=num_shared];
+        let logprobs = hashes.iter().flat_map(|&hash| self.blocks.cache().logprobs(hash)).copied();
+        logprobs.take(num_shared * self.limits.block_size).collect()
+    }
+
+    /// The step is done: what it computed can be shared.
+    pub(super) fn share_computed(&mut self) {
+        let (cache, block_size) = (self.blocks.cache_mut(), self.limits.block_size);
+        for sequence in &mut self.running {
+            let Some(num_blocks) = sequence.newly_computed_blocks(block_size) else { continue };
+            let hashes = &sequence.block_hashes()[..num_blocks];
+            cache.register(&sequence.block_table, hashes);
+            for (block, &hash) in hashes.iter().enumerate() {
+                if let Some(logprobs) = sequence.logprobs_of_block(block, block_size) {
+                    cache.keep_logprobs(hash, logprobs);
+                }
+            }
         }
     }
 
@@ -134,7 +239,8 @@ impl Scheduler {
 
     /// Removes the whole batch.
     pub(super) fn take_batch(&mut self) -> Vec<Sequence> {
-        let mut batch = std::mem::take(&mut self.running);
+        let len = self.batch_len();
+        let mut batch: Vec<Sequence> = self.running.drain(..len).collect();
         self.release(&mut batch);
         batch
     }

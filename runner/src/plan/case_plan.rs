@@ -7,6 +7,7 @@ use std::time::Duration;
 use goldlap_kernels::model::config::GptConfig;
 use serde::Serialize;
 
+use super::engine_features::EngineFeatures;
 use super::platform::Platform;
 
 /// A case, resolved for one platform. Nothing in it is optional because it was forgotten:
@@ -117,6 +118,8 @@ pub struct EnginePlan {
     pub max_sequence_length: usize,
     /// Threads of a replica's kernels; `None` = this replica's share of the machine's cores.
     pub num_threads: Option<usize>,
+    /// What the engine does beyond plain continuous batching.
+    pub features: EngineFeatures,
 }
 
 /// Requests and their timetable.
@@ -182,7 +185,7 @@ pub enum Arrival {
 }
 
 /// Sampling of a whole case.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SamplingPlan {
     /// Divides the logits.
     pub temperature: f32,
@@ -196,6 +199,10 @@ pub struct SamplingPlan {
     pub return_log_probs: bool,
     /// Only generated logprobs are returned.
     pub skip_prompt_log_probs: bool,
+    /// The likeliest tokens returned in the place of each generated one (`--top-n-logprobs`).
+    pub top_n_logprobs: u32,
+    /// Texts that end a request (`--stop-words`).
+    pub stop_words: Vec<String>,
     /// Token that ends a sequence (`--termination-id`).
     pub termination: TerminationPlan,
 }

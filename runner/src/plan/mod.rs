@@ -5,6 +5,7 @@ mod architecture;
 mod arguments;
 mod case_plan;
 mod engine;
+mod engine_features;
 pub mod explain;
 mod inputs;
 mod keys;
@@ -18,6 +19,7 @@ mod topology;
 mod workload;
 
 pub use case_plan::*;
+pub use engine_features::{CacheEviction, EngineFeatures};
 pub use inputs::{Disposition, PlanInputs};
 pub use platform::Platform;
 pub use resolve::plan_case;

@@ -33,19 +33,17 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "KV pool in unified memory",
         "decides where memory lives, which never changes results",
     ),
-    not_yet(
+    used(
         "--inference-dynamic-batching-prefix-caching",
         Switch,
         None,
-        "share KV blocks of equal prefixes",
-        "prefix caching is not implemented yet",
+        "share KV blocks of equal prefixes; an output never depends on it",
     ),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-prefix-caching-eviction-policy",
         Choice(&["ref_zero", "lru"]),
         Some("ref_zero"),
-        "which cached block goes first",
-        PREFIX_CACHING_ONLY,
+        "forget a cached block with its last owner, or when memory is needed",
     ),
     irrelevant(
         "--inference-dynamic-batching-prefix-caching-coordinator-policy",
@@ -131,12 +129,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "note every token as an event",
         "the record of a run always has them",
     ),
-    not_yet(
+    used(
         "--enable-chunked-prefill",
         Switch,
         None,
-        "split long prompts over several steps",
-        "chunked prefill is not implemented yet",
+        "split prompts over several steps; an output never depends on it",
     ),
     irrelevant("--decode-only-cuda-graphs", Switch, None, "capture decode steps only", GRAPHS),
     irrelevant("--inference-cuda-graph-all-prefills", Switch, None, "capture all prefills", GRAPHS),

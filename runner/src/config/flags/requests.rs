@@ -16,14 +16,13 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     used("--return-log-probs", Switch, None, "return logprobs of prompt and generated tokens"),
     used("--skip-prompt-log-probs", Switch, None, "return logprobs of generated tokens only"),
-    not_yet(
+    used(
         "--top-n-logprobs",
         Integer(0),
         Some("0"),
-        "return the n likeliest tokens too",
-        "top-n logprobs are not returned yet",
+        "return the n likeliest tokens in the place of each generated one",
     ),
-    not_yet("--stop-words", Words, None, "texts that end a sequence", "stop words are not watched for yet"),
+    used("--stop-words", Words, None, "texts that end a request; they are not part of its output"),
     used(
         "--termination-id",
         Integer(-1),

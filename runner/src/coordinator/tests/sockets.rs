@@ -214,6 +214,8 @@ pub(super) fn requests(n: usize, num_tokens_to_generate: usize) -> Vec<TimedRequ
         seed: 0,
         return_log_probs: false,
         skip_prompt_log_probs: false,
+        top_n_logprobs: 0,
+        stop_words: Vec::new(),
         termination: TerminationPlan::Never,
     };
     let request = |i| TimedRequest {
@@ -221,7 +223,7 @@ pub(super) fn requests(n: usize, num_tokens_to_generate: usize) -> Vec<TimedRequ
         prompt: None,
         prompt_tokens: vec![i as u32, 7],
         num_tokens_to_generate,
-        sampling,
+        sampling: sampling.clone(),
     };
     (0..n).map(request).collect()
 }

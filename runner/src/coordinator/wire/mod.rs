@@ -30,7 +30,7 @@ pub use from_rank::RankMessage;
 pub use header::Header;
 pub use partial::PartialReply;
 pub use rank_status::{PROTOCOL_VERSION, RankReady, RankStats};
-pub use reply::{FinalReply, ReplyStatus, ServedBy};
+pub use reply::{Effort, FinalReply, ReplyStatus, ServedBy};
 pub use sampling::SamplingParams;
 pub use submit::{Prompt, Submit};
 pub use to_client::ClientReply;

@@ -19,7 +19,7 @@ use crate::coordinator::wire::{
 use crate::engine::tests::{FakeModel, cache};
 use crate::engine::{Backend, EngineLimits};
 use crate::metrics::{Clock, RankRecord};
-use crate::plan::{EnginePlan, Platform};
+use crate::plan::{EngineFeatures, EnginePlan, Platform};
 use crate::topology::{Fault, RankSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,6 +94,7 @@ const LIMITS: EngineLimits = EngineLimits {
     max_requests: 4,
     max_tokens: 64,
     max_sequence_length: 64,
+    features: EngineFeatures::OFF,
 };
 
 fn spec() -> RankSpec {
@@ -110,6 +111,7 @@ fn spec() -> RankSpec {
             max_tokens: 64,
             max_sequence_length: 64,
             num_threads: Some(1),
+            features: EngineFeatures::OFF,
         },
         seed: 1,
         default_termination_id: None,
@@ -229,11 +231,15 @@ fn what_cannot_be_served_is_answered_with_its_reason() {
         (Prompt::Text("hi".to_owned()), greedy(1), "expected token ids"),
         (ids(&[]), greedy(1), "the prompt is empty"),
         (ids(&[1; 65]), greedy(1), "max_sequence_length = 64"),
-        (ids(&[1]), SamplingParams { top_n_logprobs: 3, ..greedy(1) }, "top_n_logprobs is not supported"),
+        (
+            ids(&[1]),
+            SamplingParams { top_n_logprobs: 3, ..greedy(1) },
+            "top_n_logprobs is 3, expected 0 without",
+        ),
         (
             ids(&[1]),
             SamplingParams { stop_words: Some(vec!["the".into()]), ..greedy(1) },
-            "stop_words is not",
+            "stop_words without a coordinator that watches for them is not",
         ),
         (ids(&[1]), SamplingParams { temperature: 0.0, top_k: 0, ..greedy(1) }, "temperature is 0"),
         (

@@ -37,7 +37,10 @@ fn context(flag: &str) -> &'static [&'static str] {
         "--qk-layernorm" => &["--normalization: RMSNorm"],
         "--num-tokens-from-file" | "--prompt-file-num-truncate" => &["--prompt-file: file"],
         "--tokenizer-model" => &["--tokenizer-type: TikTokenizer"],
-        "--skip-prompt-log-probs" => &["--return-log-probs: true"],
+        "--skip-prompt-log-probs" | "--top-n-logprobs" => &["--return-log-probs: true"],
+        "--inference-dynamic-batching-prefix-caching-eviction-policy" => {
+            &["--inference-dynamic-batching-prefix-caching: true"]
+        }
         _ => &[],
     }
 }

@@ -1,7 +1,7 @@
 //! Case files of the kinds that Megatron-LM has, written anew with its flags and our own prompts.
 
-use super::{plan_in, run, skip};
-use crate::plan::{Arrival, ModelPlan, PromptSource, TokenizerPlan};
+use super::{invalid, plan, plan_in, prompted_case, run, skip};
+use crate::plan::{Arrival, CacheEviction, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan};
 
 /// What every inference case of the original starts with.
 const COMMON: &str = "\
@@ -95,14 +95,6 @@ fn without_the_checkpoint_every_case_is_skipped_for_that_reason() {
 fn features_of_later_versions_are_named() {
     for (flags, reason) in [
         (
-            "  --enable-chunked-prefill: true\n",
-            "--enable-chunked-prefill: chunked prefill is not implemented yet",
-        ),
-        (
-            "  --inference-dynamic-batching-prefix-caching: true\n",
-            "--inference-dynamic-batching-prefix-caching: prefix caching is not implemented yet",
-        ),
-        (
             "  --fp8-recipe: tensorwise\n  --fp8-format: hybrid\n  --first-last-layers-bf16: true\n",
             "--fp8-format: fp8 is not implemented yet",
         ),
@@ -115,6 +107,28 @@ fn features_of_later_versions_are_named() {
         let skipped = skip(plan_in(folder, &one_prompt(flags), "dgx_h100", &[]));
         assert_eq!(skipped, format!("{reason}; {UNSET}"));
     }
+}
+
+#[test]
+fn features_of_the_dynamic_engine_reach_it() {
+    let features = |flags: &[&str]| run(plan(&prompted_case(flags, ""))).engine.features;
+    assert_eq!(features(&[]), EngineFeatures::OFF);
+    assert!(features(&["--enable-chunked-prefill: true"]).chunked_prefill);
+    let caching = "--inference-dynamic-batching-prefix-caching: true";
+    let policy = "--inference-dynamic-batching-prefix-caching-eviction-policy: lru";
+    assert_eq!(features(&[caching]).prefix_caching, Some(CacheEviction::RefZero));
+    assert_eq!(features(&[caching, policy]).prefix_caching, Some(CacheEviction::Lru));
+    assert_eq!(features(&[policy]).prefix_caching, None, "a policy alone switches nothing on");
+}
+
+#[test]
+fn stop_words_and_alternatives_reach_the_requests() {
+    let sampling = |flags: &[&str]| run(plan(&prompted_case(flags, ""))).workload.sampling;
+    let words = sampling(&["--stop-words: \"[the END]\""]);
+    assert_eq!(words.stop_words, ["the", "END"]);
+    assert_eq!(sampling(&["--return-log-probs: true", "--top-n-logprobs: 4"]).top_n_logprobs, 4);
+    let alone = invalid(plan(&prompted_case(&["--top-n-logprobs: 4"], "")));
+    assert!(alone.to_string().contains("needs --return-log-probs"), "{alone}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ fn sampling() -> SamplingPlan {
         seed: 1234,
         return_log_probs: true,
         skip_prompt_log_probs: false,
+        top_n_logprobs: 0,
+        stop_words: Vec::new(),
         termination: TerminationPlan::TokenizerEod,
     }
 }
