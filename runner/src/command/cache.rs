@@ -6,6 +6,8 @@ use goldlap_kernels::model::store::{Entry, EntryKind, Store};
 use super::output::print;
 use super::{CommandError, Exit};
 
+/// The folder is GOLDLAP_CACHE_DIR, else goldlap in XDG_CACHE_HOME or ~/.cache. Packed weights that were not used for
+/// longest go when they exceed GOLDLAP_CACHE_LIMIT_GB [default: 20].
 #[derive(Args)]
 pub(super) struct Cache {
     #[command(subcommand)]

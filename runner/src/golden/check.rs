@@ -120,7 +120,7 @@ mod tests {
     fn every_kind_of_finding_is_found() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
-        let store = Store { cases: at("cases"), goldens: at("goldens"), pending: at("pending") };
+        let store = Store::new(at("cases"), at("goldens"), root.path());
         for case in ["fine", "broken", "edited", "nan", "bare", "foreign", "pending"] {
             let folder = store.cases.join("gpt").join(case);
             fs::create_dir_all(&folder).unwrap();

@@ -56,7 +56,7 @@ pub fn accept_command(case: &str) -> String {
 }
 
 /// A name as one word of a command line: quoted if a shell would take it apart.
-pub(super) fn shell_word(name: &str) -> Cow<'_, str> {
+pub(crate) fn shell_word(name: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_alphanumeric() || "_-.,:/+@%".contains(c);
     if !name.is_empty() && name.chars().all(is_plain) {
         return Cow::Borrowed(name);
@@ -68,6 +68,7 @@ pub(super) fn shell_word(name: &str) -> Cow<'_, str> {
 pub fn judge(plan: &CasePlan, runs: &[Run<'_>], policy: Policy, store: &Store) -> Judgement {
     let id = GoldenId { case: plan.name.clone(), platform: plan.platform.clone() };
     let command = accept_command(&id.case);
+    let environment = &store.environment;
     let mut judgement = verify(plan, runs, store, &id);
     if judgement.passed() {
         // A pending file of an earlier run is out of date now; if it stays, `--check` reports it.
@@ -100,14 +101,15 @@ pub fn judge(plan: &CasePlan, runs: &[Run<'_>], policy: Policy, store: &Store) -
     }
     judgement.pending = Some(id.below(&store.pending));
     let case = shell_word(&id.case);
-    judgement.next_steps.push(format!("review what would change: cargo xtask update-goldens {case}"));
-    judgement.next_steps.push(format!("accept it:                {command}"));
+    let review = format!("{environment}cargo xtask update-goldens {case}");
+    judgement.next_steps.push(format!("review what would change: {review}"));
+    judgement.next_steps.push(format!("accept it:                {review} --accept"));
     judgement
 }
 
 fn verify(plan: &CasePlan, runs: &[Run<'_>], store: &Store, id: &GoldenId) -> Judgement {
     let path = id.below(&store.goldens);
-    let command = accept_command(&id.case);
+    let command = format!("{}{}", store.environment, accept_command(&id.case));
     let rules = Rules::of(plan, &command);
     let verdicts = match Golden::load(&path) {
         Err(error) => vec![uncompared(format!("the golden cannot be used: {error}"), runs)],

@@ -19,7 +19,7 @@ struct Bench {
 fn bench(platform: &str) -> Bench {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join(name);
-    let store = Store { cases: at("cases"), goldens: at("goldens"), pending: at("pending") };
+    let store = Store::new(at("cases"), at("goldens"), root.path());
     let platform: Platform = platform.parse().unwrap();
     let id = GoldenId { case: "gpt::tiny".to_owned(), platform: platform.clone() };
     Bench { plan: plan(platform), store, id, _root: root }
@@ -188,6 +188,17 @@ fn rejecting_removes_the_pending_file_and_its_empty_folders() {
 fn a_name_that_a_shell_would_take_apart_is_quoted() {
     assert_eq!(accept_command("gpt::dp2-ü.1"), "cargo xtask update-goldens gpt::dp2-ü.1 --accept");
     assert_eq!(accept_command("a b's"), r"cargo xtask update-goldens 'a b'\''s' --accept");
+}
+
+#[test]
+fn next_steps_say_where_the_command_must_look() {
+    let mut bench = bench("cpu");
+    bench.store.environment = "GOLDLAP_CASES=/x ".to_owned();
+    let steps = bench.judge(&record("cpu"), Policy::Pend).next_steps;
+    for (step, end) in steps.iter().zip(["gpt::tiny", "gpt::tiny --accept"]) {
+        assert!(step.ends_with(&format!(" GOLDLAP_CASES=/x cargo xtask update-goldens {end}")), "{step}");
+    }
+    assert_eq!(steps.len(), 2);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use libtest_mimic::Arguments;
 use super::{
     CaseContext, CollectedResults, PLATFORM_VARIABLE, Roots, Setting, choose_platform, rank_role, run_trials,
 };
-use crate::golden::{Policy, Store};
+use crate::golden::Policy;
 use crate::report::hold_writers;
 use crate::topology::install_interrupt_handler;
 
@@ -65,12 +65,5 @@ impl CaseContext {
             faults: Vec::new(),
             turn: Mutex::new(()),
         })
-    }
-}
-
-impl Roots {
-    /// Cases, goldens and pending goldens.
-    pub fn golden_store(&self) -> Store {
-        Store::new(self.cases.clone(), self.goldens.clone(), &self.output)
     }
 }

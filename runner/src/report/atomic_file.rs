@@ -20,8 +20,11 @@ pub(crate) fn hold_writers() -> RwLockWriteGuard<'static, ()> {
 /// a device or a pipe is written to, for a rename would destroy it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match fs::metadata(path) {
+        // `/dev/stdout` may be a file that others write to as well.
+        Ok(there) if !there.is_dir() && (!there.is_file() || path.starts_with("/dev")) => {
+            fs::OpenOptions::new().append(true).open(path)?.write_all(bytes)
+        }
         Ok(there) if there.is_file() => replace(&fs::canonicalize(path)?, bytes),
-        Ok(there) if !there.is_dir() => fs::OpenOptions::new().write(true).open(path)?.write_all(bytes),
         Ok(_) | Err(_) => replace(path, bytes),
     }
 }
@@ -73,6 +76,10 @@ mod tests {
         write_atomically(&at("pipe"), b"through").unwrap();
         assert_eq!(reader.join().unwrap(), b"through");
         assert!(!fs::symlink_metadata(at("pipe")).unwrap().is_file());
+        let open = fs::OpenOptions::new().append(true).open(at("file")).unwrap();
+        let through = format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&open));
+        write_atomically(Path::new(&through), b", appended").unwrap();
+        assert_eq!(fs::read(at("file")).unwrap(), b"new, appended");
     }
 
     #[test]
