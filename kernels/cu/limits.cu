@@ -12,6 +12,7 @@
 
 extern "C" __global__ void __launch_bounds__(THREADS) read_all(const uint4 *data, u32 *sink, u32 count) {
     u32 seen = 0, stride = gridDim.x * THREADS;
+#pragma unroll 4 // four loads on the way
     for (u32 i = blockIdx.x * THREADS + threadIdx.x; i < count; i += stride) {
         uint4 value = data[i];
         seen ^= value.x ^ value.y ^ value.z ^ value.w;

@@ -78,11 +78,13 @@ __device__ __forceinline__ void few(const Rows &rows, const u32 *weight, u32 til
     u8 *shared = (u8 *)shared_memory + warp * STAGES * STAGE_BYTES;
     u32 length = slice_chunks(chunks), begin = min(warp * length, chunks), end = min(begin + length, chunks);
     float sums[1][TILES][2][4] = {};
+    const RowCopies<16, WARP> row_copies(rows, first_row, lane);
+    const TileCopies<TILES, WARP> tile_copies(weight, first_tile, tiles, chunks, lane);
     auto start = [&](u32 chunk) {
         u8 *stage = shared + (chunk - begin) % STAGES * STAGE_BYTES;
         if (chunk < end) {
-            copy_rows<16>((u16 *)stage, rows, first_row, chunk, lane, WARP);
-            copy_tiles<TILES>(stage + A_BYTES, weight, first_tile, tiles, chunks, chunk, lane, WARP);
+            row_copies.start((u16 *)stage, chunk);
+            tile_copies.start(stage + A_BYTES, chunk);
         }
         copies_commit();
     };

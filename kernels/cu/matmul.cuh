@@ -24,40 +24,75 @@ struct Rows {
 
 __device__ __forceinline__ u32 slice_chunks(u32 chunks) { return (chunks + SLICES - 1) / SLICES; }
 
-// Starts the copies of `count` rows of chunk `chunk` to shared memory, by threads `thread` of `threads`. Rows and elements that
-// do not exist become zeros.
-template <int COUNT>
-__device__ __forceinline__ void copy_rows(u16 *target, const Rows &rows, u32 first_row, u32 chunk, u32 thread, u32 threads) {
-    if (rows.stride % 8 == 0) {
-        for (u32 i = thread; i < COUNT * (CHUNK / 8); i += threads) {
-            u32 row = first_row + i / (CHUNK / 8), k = chunk * CHUNK + i % (CHUNK / 8) * 8;
-            bool there = row < rows.rows && k < rows.stride;
-            const u16 *source = there ? rows.data + (u64)row * rows.stride + k : rows.data;
-            copy_16(target + i / (CHUNK / 8) * A_STRIDE + i % (CHUNK / 8) * 8, source, there ? 16 : 0);
+// What a thread of THREADS copies of COUNT rows: its first piece of 16 bytes, and where it goes. Rows and elements that do not
+// exist become zeros. Everything that does not change from chunk to chunk is computed once.
+template <int COUNT, int THREADS>
+struct RowCopies {
+    static const int PIECES = CHUNK / 8, ROUNDS = (COUNT * PIECES + THREADS - 1) / THREADS, ROW_STEP = THREADS / PIECES;
+    const Rows &rows;
+    u32 first_row, thread, row, k;
+    const u16 *first;
+
+    __device__ __forceinline__ RowCopies(const Rows &rows, u32 first_row, u32 thread)
+        : rows(rows), first_row(first_row), thread(thread), row(thread / PIECES), k(thread % PIECES * 8) {
+        first = rows.data + (u64)(first_row + row) * rows.stride + k;
+    }
+
+    // Starts the copies of chunk `chunk` to [COUNT][A_STRIDE].
+    __device__ __forceinline__ void start(u16 *target, u32 chunk) const {
+        if (rows.stride % 8 != 0) {
+            start_by_pairs(target, chunk);
+            return;
         }
-    } else {
+        bool inside = chunk * CHUNK + k < rows.stride;
+        const u16 *source = first + chunk * CHUNK;
+        u16 *to = target + row * A_STRIDE + k;
+#pragma unroll
+        for (u32 round = 0; round < ROUNDS; round++) {
+            if (COUNT * PIECES % THREADS != 0 && thread + round * THREADS >= COUNT * PIECES) break;
+            bool there = inside && first_row + row + round * ROW_STEP < rows.rows;
+            copy_16(to + round * ROW_STEP * A_STRIDE, there ? source : rows.data, there ? 16 : 0);
+            source += ROW_STEP * rows.stride;
+        }
+    }
+
+    // Rows that do not start at multiples of 16 bytes: 4 bytes at a time.
+    __device__ __forceinline__ void start_by_pairs(u16 *target, u32 chunk) const {
 #pragma unroll 1
-        for (u32 i = thread; i < COUNT * (CHUNK / 2); i += threads) {
+        for (u32 i = thread; i < COUNT * (CHUNK / 2); i += THREADS) {
             u32 row = first_row + i / (CHUNK / 2), k = chunk * CHUNK + i % (CHUNK / 2) * 2;
             bool there = row < rows.rows && k < rows.stride;
             const u16 *source = there ? rows.data + (u64)row * rows.stride + k : rows.data;
             copy_4(target + i / (CHUNK / 2) * A_STRIDE + i % (CHUNK / 2) * 2, source, there ? 4 : 0);
         }
     }
-}
+};
 
-// Starts the copies of chunk `chunk` of COUNT tiles, [tile][step][512 bytes] in shared memory. Tiles past the last become zeros.
-template <int COUNT>
-__device__ __forceinline__ void copy_tiles(u8 *target, const u32 *weight, u32 first_tile, u32 tiles, u32 chunks, u32 chunk,
-                                           u32 thread, u32 threads) {
-    const u32 pieces = B_CHUNK_BYTES / 16;
-    for (u32 i = thread; i < COUNT * pieces; i += threads) {
-        u32 tile = first_tile + i / pieces;
-        bool there = tile < tiles;
-        const u32 *source = there ? weight + ((u64)tile * chunks + chunk) * (B_CHUNK_BYTES / 4) + i % pieces * 4 : weight;
-        copy_16(target + i * 16, source, there ? 16 : 0);
+// The same for COUNT tiles, [tile][step][512 bytes] in shared memory. Tiles past the last become zeros.
+template <int COUNT, int THREADS>
+struct TileCopies {
+    static const int PIECES = B_CHUNK_BYTES / 16, ROUNDS = COUNT * PIECES / THREADS;
+    const u32 *weight, *first;
+    u32 thread, first_tile, tiles, tile_words;
+
+    __device__ __forceinline__ TileCopies(const u32 *weight, u32 first_tile, u32 tiles, u32 chunks, u32 thread)
+        : weight(weight), thread(thread), first_tile(first_tile), tiles(tiles), tile_words(chunks * (B_CHUNK_BYTES / 4)) {
+        first = weight + (u64)(first_tile + thread / PIECES) * tile_words + thread % PIECES * 4;
     }
-}
+
+    __device__ __forceinline__ void start(u8 *target, u32 chunk) const {
+        const u32 *source = first + chunk * (B_CHUNK_BYTES / 4);
+#pragma unroll
+        for (u32 round = 0; round < ROUNDS; round++) {
+            // A tile has 64 pieces: fewer threads take it in several rounds, more threads several tiles in one.
+            u32 tile = THREADS < PIECES ? round * THREADS / PIECES : thread / PIECES + round * (THREADS / PIECES);
+            const u32 *piece = THREADS < PIECES ? source + (u64)tile * tile_words + round * THREADS % PIECES * 4
+                                                : source + (u64)(round * (THREADS / PIECES)) * tile_words;
+            bool there = first_tile + tile < tiles;
+            copy_16(target + (thread + round * THREADS) * 16, there ? piece : weight, there ? 16 : 0);
+        }
+    }
+};
 
 // Multiplies one chunk: `sums[row tile][tile][half]` += rows of `a` times tiles of `b`, both in shared memory.
 template <int ROW_TILES, int TILES>
@@ -101,11 +136,13 @@ struct BlockProduct {
         float sums[ROW_TILES][TILES][2][4];
         clear(totals);
         if (SLICED) clear(sums);
+        const RowCopies<BLOCK_ROWS, THREADS> row_copies(rows, first_row, threadIdx.x);
+        const TileCopies<BLOCK_TILES, THREADS> tile_copies(weight, first_tile, tiles, chunks, threadIdx.x);
         auto start = [&](u32 chunk) {
             u8 *stage = shared + chunk % STAGES * STAGE_BYTES;
             if (chunk < chunks) {
-                copy_rows<BLOCK_ROWS>((u16 *)stage, rows, first_row, chunk, threadIdx.x, THREADS);
-                copy_tiles<BLOCK_TILES>(stage + A_BYTES, weight, first_tile, tiles, chunks, chunk, threadIdx.x, THREADS);
+                row_copies.start((u16 *)stage, chunk);
+                tile_copies.start(stage + A_BYTES, chunk);
             }
             copies_commit();
         };

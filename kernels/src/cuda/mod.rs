@@ -19,6 +19,7 @@ pub mod registry;
 mod tape;
 #[cfg(test)]
 mod tests;
+pub mod virtual_driver;
 
 pub use backend::CudaBackend;
 pub use batch::CudaBatch;

@@ -157,6 +157,21 @@ pub(crate) fn attends<B: Conformant>(backend: &mut B) {
     }
 }
 
+/// Heads, groups, widths, blocks and spans that nobody chose.
+pub(crate) fn attends_in_any_shape<B: Conformant>(backend: &mut B) {
+    let mut random = Random::new(33);
+    for _ in 0..12 {
+        let (kv_heads, group, dim) = (1 + random.below(3), 1 + random.below(6), 1 + random.below(128));
+        let block_size = 16 * (1 + random.below(5));
+        let shape = Shape { heads: kv_heads * group, kv_heads, dim, block_size };
+        let spans: Vec<(usize, usize)> =
+            (0..1 + random.below(4)).map(|_| (random.below(200), 1 + random.below(24))).collect();
+        let case = Case::random(&mut random, shape, &spans, 2.0);
+        let error = worst(case.run(backend).into_iter().map(widen), case.expected());
+        assert!(error < 0.02, "{kv_heads} x {group} heads of {dim}, {spans:?}: {error}");
+    }
+}
+
 /// Several splits of keys, by one block and by many.
 pub(crate) fn attends_over_splits<B: Conformant>(backend: &mut B) {
     let mut random = Random::new(31);

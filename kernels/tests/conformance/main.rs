@@ -62,6 +62,6 @@ macro_rules! conformance {
 conformance! {
     matmul: stores_and_adds, activates, rows_are_independent, embeds;
     rows: normalises, turns_angles, appends;
-    attention: attends, attends_over_splits, chunks_do_not_change_a_bit;
+    attention: attends, attends_in_any_shape, attends_over_splits, chunks_do_not_change_a_bit;
     head: statistics_and_logits, draws;
 }

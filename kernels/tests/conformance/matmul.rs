@@ -33,6 +33,13 @@ const SHAPES: [(usize, usize, usize); 10] = [
     (513, 144, 40),
 ];
 
+/// The shapes above, and as many that nobody chose.
+fn shapes(random: &mut Random) -> Vec<(usize, usize, usize)> {
+    let mut any = || (1 + random.below(90), 1 + random.below(150), 1 + random.below(400));
+    let drawn: Vec<_> = SHAPES.iter().map(|_| any()).collect();
+    [&SHAPES[..], &drawn].concat()
+}
+
 impl Case {
     fn random(random: &mut Random, (rows, outputs, inputs): (usize, usize, usize), gated: bool) -> Self {
         let layout = MatrixLayout { outputs, inputs, gated };
@@ -71,7 +78,7 @@ impl Case {
 
 pub(crate) fn stores_and_adds<B: Conformant>(backend: &mut B) {
     let mut random = Random::new(10);
-    for shape in SHAPES {
+    for shape in shapes(&mut random) {
         let case = Case::random(&mut random, shape, false);
         let outputs = case.layout.outputs;
         let expected: Vec<f64> =
@@ -102,7 +109,7 @@ fn reference(activation: Activation, x: f64, up: f64) -> (f64, f64) {
 pub(crate) fn activates<B: Conformant>(backend: &mut B) {
     let mut random = Random::new(11);
     for activation in [Activation::SwiGlu, Activation::GeluTanh, Activation::Gelu, Activation::SquaredRelu] {
-        for shape in SHAPES {
+        for shape in shapes(&mut random) {
             let case = Case::random(&mut random, shape, activation.is_gated());
             let (outputs, stride) = (case.layout.outputs, row_stride(case.layout.outputs));
             let mut output = backend.operands(&vec![0x7f7f; case.rows * stride]);

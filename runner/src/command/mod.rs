@@ -1,4 +1,4 @@
-//! The installed program: `goldlap list | run | explain | generate | init-model | cache`.
+//! The installed program: `goldlap list | run | explain | generate | init-model | cache | virtual-driver`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ mod list;
 mod location;
 mod output;
 mod run;
+mod virtual_driver;
 
 pub use exit::Exit;
 
@@ -39,6 +40,8 @@ enum Command {
     InitModel(init_model::InitModel),
     /// List or clear the cache of packed weights and fetched models.
     Cache(cache::Cache),
+    /// Run any program on the virtual CUDA driver: `goldlap virtual-driver -- PROGRAM ARGS`.
+    VirtualDriver(virtual_driver::OnVirtualDriver),
 }
 
 /// A command could not do its work; says what, where and what to do next.
@@ -71,6 +74,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Generate(command) => command.run(),
         Command::InitModel(command) => command.run(),
         Command::Cache(command) => command.run(),
+        Command::VirtualDriver(command) => command.run(),
     };
     match result {
         Ok(exit) => exit.into(),
