@@ -14,7 +14,7 @@ use goldlap::coordinator::wire::WireLimits;
 use goldlap::coordinator::{CoordinatorHandle, CoordinatorOptions, spawn};
 use goldlap::engine::{Backend, EngineRequest, OutputLength, Sampling, generate, rank_main};
 use goldlap::metrics::{Clock, Incident, RankRecord, RequestOutcome, RequestRecord};
-use goldlap::plan::{Arrival, EnginePlan, Platform, SamplingPlan, TerminationPlan};
+use goldlap::plan::{Arrival, EngineFeatures, EnginePlan, Platform, SamplingPlan, TerminationPlan};
 use goldlap::topology::{
     Fault, Fleet, FleetEnd, ROLE_RANK, ROLE_VARIABLE, RankSpec, was_killed_from_outside,
 };
@@ -79,6 +79,7 @@ fn engine_plan() -> EnginePlan {
         max_tokens: 256,
         max_sequence_length: 256,
         num_threads: Some(1),
+        features: EngineFeatures::OFF,
     }
 }
 
@@ -125,6 +126,8 @@ fn requests() -> Vec<TimedRequest> {
             seed: SEED,
             return_log_probs: true,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
+            stop_words: Vec::new(),
             termination: TerminationPlan::Never,
         },
     };
@@ -150,6 +153,7 @@ fn alone(stage: &Stage) -> Result<Vec<Answer>, Failed> {
             top_p: request.sampling.top_p,
             return_log_probs: true,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
             termination_id: None,
         },
     };

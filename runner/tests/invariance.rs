@@ -9,12 +9,13 @@ use goldlap::engine::{
     Engine, EngineLimits, EngineRequest, FinishedRequest, OutputLength, Sampling, generate,
 };
 use goldlap::metrics::Clock;
+use goldlap::plan::{CacheEviction, EngineFeatures};
 use goldlap_kernels::cpu::{CpuBackend, Isa};
 use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, PositionEmbedding};
 use goldlap_kernels::model::gpt::CpuModel;
 use goldlap_kernels::model::packed::{PackedModel, pack};
 use goldlap_kernels::model::random::RandomWeights;
-use goldlap_kernels::model::step::KvCacheShape;
+use goldlap_kernels::model::step::{KvCacheShape, SampledToken};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -48,6 +49,8 @@ const ROOMY: EngineLimits = EngineLimits {
     max_requests: 64,
     max_tokens: 4096,
     max_sequence_length: 1024,
+    num_paused_blocks: 0,
+    features: EngineFeatures::OFF,
 };
 
 /// The packed model, written once for all tests of this process.
@@ -94,6 +97,7 @@ fn requests() -> Vec<EngineRequest> {
                 top_p,
                 return_log_probs: true,
                 skip_prompt_log_probs: id % 4 == 1,
+                top_n_logprobs: (id % 5) as u32,
                 termination_id: None,
             },
         }
@@ -106,15 +110,20 @@ fn requests() -> Vec<EngineRequest> {
 struct Answer {
     tokens: Vec<u32>,
     generated: Vec<u32>,
+    alternatives: Vec<Vec<(u32, u32)>>,
     prompt: Option<Vec<u32>>,
 }
 
 impl Answer {
     fn of(finished: &FinishedRequest) -> Self {
+        let bits_of_all = |alternatives: &Vec<SampledToken>| {
+            alternatives.iter().map(|other| (other.token, other.logprob.to_bits())).collect()
+        };
         let bits = |logprobs: &Vec<f32>| logprobs.iter().map(|logprob| logprob.to_bits()).collect();
         Self {
             tokens: finished.generated_tokens.clone(),
             generated: finished.generated_logprobs.as_ref().map(bits).expect("logprobs were asked for"),
+            alternatives: finished.generated_alternatives.iter().flatten().map(bits_of_all).collect(),
             prompt: finished.prompt_logprobs.as_ref().map(bits),
         }
     }
@@ -157,6 +166,18 @@ fn the_requests_exercise_what_they_should() {
     let all_finite = |bits: &[u32]| bits.iter().all(|&bits| f32::from_bits(bits).is_finite());
     for (answer, request) in answers.iter().zip(requests()) {
         assert_eq!(answer.generated.len(), answer.tokens.len());
+        if request.sampling.top_n_logprobs > 0 {
+            assert_eq!(answer.alternatives.len(), answer.tokens.len());
+            for (alternatives, sampled) in
+                answer.alternatives.iter().zip(answer.tokens.iter().zip(&answer.generated))
+            {
+                assert_eq!(alternatives.len(), request.sampling.top_n_logprobs as usize);
+                let logprobs = alternatives.iter().map(|&(_, bits)| f32::from_bits(bits));
+                assert!(logprobs.is_sorted_by(|a, b| a >= b), "likeliest first");
+                let is_greedy = request.sampling.top_k == 1;
+                assert!(!is_greedy || alternatives[0] == (*sampled.0, *sampled.1), "argmax is the likeliest");
+            }
+        }
         assert!(all_finite(&answer.generated));
         let num_prompt_logprobs = answer.prompt.as_ref().map(Vec::len);
         let expected = request.sampling.wants_prompt_logprobs().then_some(request.prompt.len() - 1);
@@ -193,6 +214,42 @@ fn instruction_sets_and_threads_do_not_show() {
 }
 
 #[test]
+fn chunks_do_not_show() {
+    let features = EngineFeatures { chunked_prefill: true, ..EngineFeatures::OFF };
+    for max_tokens in [2, 7, 16, 33, 100] {
+        let limits = EngineLimits { max_requests: 2, max_tokens, features, ..ROOMY };
+        assert_same(&offline(limits, Isa::best(), 1, requests()), &format!("steps of {max_tokens} tokens"));
+    }
+}
+
+#[test]
+fn cached_prefixes_do_not_show() {
+    for eviction in [CacheEviction::RefZero, CacheEviction::Lru] {
+        let features = EngineFeatures { prefix_caching: Some(eviction), ..EngineFeatures::OFF };
+        let limits = EngineLimits { features, ..ROOMY };
+        // Each request twice, the second time under another number, greedily: only its own sampling would differ.
+        let greedy = |mut request: EngineRequest| {
+            request.sampling = Sampling { top_k: 1, top_p: 0.0, temperature: 1.0, ..request.sampling };
+            request
+        };
+        let twins = |request: EngineRequest| {
+            let twin = EngineRequest { id: request.id + 100, ..request.clone() };
+            [request, twin]
+        };
+        let requests: Vec<EngineRequest> = requests().into_iter().map(greedy).flat_map(twins).collect();
+        let run =
+            generate(model(&limits, Isa::best(), 1), limits, SEED, Clock::start(), requests.clone(), |_| {});
+        let plain = offline(ROOMY, Isa::best(), 1, requests);
+        for finished in run.results.iter().map(|result| result.as_ref().expect("the request is served")) {
+            assert_eq!(Answer::of(finished), plain[&finished.id], "request {}", finished.id);
+            let is_hit = finished.id >= 100 && finished.prompt.len() > 2 * 16 + 1;
+            assert!(finished.num_cached_tokens > 0 || !is_hit, "request {} found nothing", finished.id);
+        }
+        assert!(run.statistics.num_cached_tokens > 300, "{}", run.statistics.num_cached_tokens);
+    }
+}
+
+#[test]
 fn eviction_does_not_show() {
     // 255 tokens of the longest request and little more: the others come and go.
     let limits = EngineLimits { num_usable_blocks: 18, max_tokens: 256, ..ROOMY };
@@ -223,16 +280,25 @@ fn online(limits: EngineLimits, arrivals: &[usize]) -> Answers {
     answers
 }
 
+fn features() -> impl Strategy<Value = EngineFeatures> {
+    let policies = [None, Some(CacheEviction::RefZero), Some(CacheEviction::Lru)];
+    (any::<bool>(), prop::sample::select(policies.to_vec())).prop_map(|(chunked_prefill, prefix_caching)| {
+        EngineFeatures { chunked_prefill, prefix_caching, ..EngineFeatures::OFF }
+    })
+}
+
 fn limits() -> impl Strategy<Value = EngineLimits> {
     // The longest request needs 255 slots; less than twice that makes for evictions.
     let block_size = prop::sample::select(vec![16, 32, 64, 256]);
-    (block_size, 256..1200usize, 1..14usize, 250..600usize).prop_map(
-        |(block_size, slots, max_requests, max_tokens)| EngineLimits {
+    (block_size, 256..1200usize, 1..14usize, 250..600usize, features()).prop_map(
+        |(block_size, slots, max_requests, max_tokens, features)| EngineLimits {
             block_size,
             num_usable_blocks: slots.div_ceil(block_size),
             max_requests,
             max_tokens,
             max_sequence_length: 1024,
+            num_paused_blocks: slots / block_size / 3,
+            features,
         },
     )
 }

@@ -20,6 +20,7 @@ mod scratch;
 mod simd;
 #[cfg(test)]
 mod tests;
+mod top_n;
 
 pub use buffer::Aligned;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
@@ -35,7 +36,9 @@ use crate::ops::rotary::RotaryFrequencies;
 use crate::ops::{
     Backend, BatchInfo, attention as op_attention, embedding as op_embedding, lm_head as op_lm_head,
 };
-use crate::ops::{matmul as op_matmul, norm as op_norm, rotary as op_rotary, sampling as op_sampling};
+use crate::ops::{
+    matmul as op_matmul, norm as op_norm, rotary as op_rotary, sampling as op_sampling, top_n as op_top_n,
+};
 use isa::Path;
 use pool::Pool;
 use scratch::Scratch;
@@ -161,6 +164,11 @@ impl Backend for CpuBackend {
     fn sample(&mut self, args: op_sampling::Sampling<'_, Self>) -> Result<(), OpError> {
         args.check()?;
         sampling::sample(self, args);
+        Ok(())
+    }
+    fn top_n(&mut self, args: op_top_n::TopN<'_, Self>) -> Result<(), OpError> {
+        args.check()?;
+        top_n::top_n(self, args);
         Ok(())
     }
 }

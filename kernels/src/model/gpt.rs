@@ -10,7 +10,7 @@ use super::cost::step_cost;
 use super::forward::{Architecture, Weights, forward};
 use super::packed::PackedModel;
 use super::step::{
-    KvCacheShape, LanguageModel, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
+    KvCacheShape, LanguageModel, SampleArgs, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
 };
 use super::weights::CheckpointError;
 use super::workspace::Workspace;
@@ -22,6 +22,7 @@ use crate::ops::kv_cache::KvGeometry;
 use crate::ops::norm::NormKind;
 use crate::ops::rotary::RotaryFrequencies;
 use crate::ops::sampling::{SampleRow, Sampling, check_args};
+use crate::ops::top_n::{TopN, TopRow};
 use crate::ops::{Backend, KvCacheInfo};
 
 /// A GPT with its weights, its KV cache and its scratch memory.
@@ -34,6 +35,8 @@ pub struct Gpt<B: Backend> {
     workspace: Workspace<B>,
     batch: RaggedBatch,
     sample_rows: Vec<SampleRow>,
+    top_rows: Vec<TopRow>,
+    num_slots: usize,
     cost: StepCost,
 }
 
@@ -105,6 +108,8 @@ impl<B: Backend> Gpt<B> {
             workspace,
             batch: RaggedBatch::default(),
             sample_rows: Vec::new(),
+            top_rows: Vec::new(),
+            num_slots: 0,
             cost: StepCost::default(),
         })
     }
@@ -120,10 +125,16 @@ impl<B: Backend> Gpt<B> {
     }
 
     /// Translates the step's sequences, and refuses what makes no sense.
-    fn build_batch(&mut self, batch: &[SequenceSlice<'_>]) -> Result<(), StepError> {
+    fn build_batch(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        num_alternatives: &[usize],
+    ) -> Result<(), StepError> {
         let block_size = self.cache.geometry().block_size;
         self.batch.clear();
         self.sample_rows.clear();
+        self.top_rows.clear();
+        self.num_slots = 0;
         for (index, sequence) in batch.iter().enumerate() {
             let in_sequence = |message: String| StepError(format!("sequence {index}: {message}"));
             self.check_sequence(sequence).map_err(in_sequence)?;
@@ -142,17 +153,29 @@ impl<B: Backend> Gpt<B> {
                 let row = first_row + sequence.tokens.len() - 1;
                 self.batch.head.push(HeadRow { row, target: None, logits_slot: None });
             }
-            if args.top_k != 1 {
-                let slot = self.sample_rows.len();
-                if let Some(head) = self.batch.head.last_mut() {
-                    head.logits_slot = Some(slot);
-                }
-                self.sample_rows.push(SampleRow { slot, args });
-            }
+            self.keep_logits(args, num_alternatives.get(index).copied().unwrap_or_default());
         }
         self.batch
             .check(self.config.vocab_size, &self.cache.geometry())
             .map_err(|error| StepError(error.to_string()))
+    }
+
+    /// Gives the head's last row a slot, if something is to be done with its logits.
+    fn keep_logits(&mut self, args: SampleArgs, num_alternatives: usize) {
+        if args.top_k == 1 && num_alternatives == 0 {
+            return;
+        }
+        let slot = self.num_slots;
+        self.num_slots += 1;
+        if let Some(head) = self.batch.head.last_mut() {
+            head.logits_slot = Some(slot);
+        }
+        if args.top_k != 1 {
+            self.sample_rows.push(SampleRow { slot, args });
+        }
+        if num_alternatives > 0 {
+            self.top_rows.push(TopRow { slot, count: num_alternatives.min(self.config.vocab_size) });
+        }
     }
 
     fn check_sequence(&self, sequence: &SequenceSlice<'_>) -> Result<(), String> {
@@ -178,7 +201,7 @@ impl<B: Backend> Gpt<B> {
     }
 
     fn run(&mut self) -> Result<(), OpError> {
-        let slots = self.sample_rows.len();
+        let slots = self.num_slots;
         self.workspace.reserve(&mut self.backend, &self.config, self.batch.rows(), slots)?;
         let workspace = &mut self.workspace;
         self.backend.load_batch(&self.batch, &mut workspace.batch)?;
@@ -189,23 +212,45 @@ impl<B: Backend> Gpt<B> {
             logits: &workspace.logits,
             rows: &self.sample_rows,
             drawn: &mut workspace.drawn,
+        })?;
+        workspace.found.clear();
+        if self.top_rows.is_empty() {
+            return Ok(());
+        }
+        self.backend.top_n(TopN {
+            vocab_size: self.config.vocab_size,
+            logits: &workspace.logits,
+            rows: &self.top_rows,
+            found: &mut workspace.found,
         })
     }
 
     /// Sorts the head's results by sequence.
-    fn collect(&self, batch: &[SequenceSlice<'_>]) -> Vec<SequenceOutput> {
+    fn collect(
+        &self,
+        batch: &[SequenceSlice<'_>],
+        num_alternatives: &[usize],
+    ) -> Vec<(SequenceOutput, Vec<SampledToken>)> {
         let statistics = &self.workspace.statistics;
         let mut head = 0;
         let mut drawn = self.workspace.drawn.iter();
+        let mut found = self.workspace.found.iter();
         batch
             .iter()
-            .map(|sequence| {
+            .enumerate()
+            .map(|(index, sequence)| {
+                let mut alternatives = Vec::new();
                 let targets = &statistics[head..head + sequence.targets.len()];
                 head += targets.len();
                 let target_logprobs = targets.iter().map(|row| row.target_logit - row.log_sum_exp).collect();
                 let sampled = sequence.sample.map(|args| {
                     head += usize::from(sequence.targets.len() < sequence.tokens.len());
                     let row = statistics[head - 1];
+                    if num_alternatives.get(index).is_some_and(|&count| count > 0) {
+                        let with_logprob =
+                            |&(token, logit)| SampledToken { token, logprob: logit - row.log_sum_exp };
+                        alternatives = found.next().into_iter().flatten().map(with_logprob).collect();
+                    }
                     let greedy = (row.argmax, row.max_logit);
                     let (token, logit) = if args.top_k == 1 {
                         greedy
@@ -214,7 +259,7 @@ impl<B: Backend> Gpt<B> {
                     };
                     SampledToken { token, logprob: logit - row.log_sum_exp }
                 });
-                SequenceOutput { target_logprobs, sampled }
+                (SequenceOutput { target_logprobs, sampled }, alternatives)
             })
             .collect()
     }
@@ -254,11 +299,20 @@ impl<B: Backend> LanguageModel for Gpt<B> {
     }
 
     fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
+        let outputs = self.step_with_alternatives(batch, &[])?;
+        Ok(outputs.into_iter().map(|(output, _)| output).collect())
+    }
+
+    fn step_with_alternatives(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        num_alternatives: &[usize],
+    ) -> Result<Vec<(SequenceOutput, Vec<SampledToken>)>, StepError> {
         self.cost = StepCost::default();
-        self.build_batch(batch)?;
+        self.build_batch(batch, num_alternatives)?;
         self.run().map_err(|error| StepError(error.to_string()))?;
         self.cost = step_cost(&self.config, &self.batch);
-        Ok(self.collect(batch))
+        Ok(self.collect(batch, num_alternatives))
     }
 
     fn last_step_cost(&self) -> StepCost {

@@ -87,6 +87,20 @@ pub trait LanguageModel {
     /// Outputs are in batch order. The same slice gives the same bits whatever else is in the batch.
     fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError>;
 
+    /// Like [`Self::step`], and for sequence i, where it samples, the `num_alternatives[i]` likeliest tokens in the place
+    /// of the sampled one, likeliest first, with logprobs like its own; nothing else about the outputs changes.
+    /// A model need not offer it; then only zeros are answered.
+    fn step_with_alternatives(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        num_alternatives: &[usize],
+    ) -> Result<Vec<(SequenceOutput, Vec<SampledToken>)>, StepError> {
+        if num_alternatives.iter().any(|&count| count > 0) {
+            return Err(StepError("this model returns no alternatives to its tokens".to_owned()));
+        }
+        Ok(self.step(batch)?.into_iter().map(|output| (output, Vec::new())).collect())
+    }
+
     /// Cost of the last step.
     fn last_step_cost(&self) -> StepCost;
 }

@@ -31,6 +31,8 @@ pub(super) struct Workspace<B: Backend> {
     pub(super) logits: B::Floats,
     pub(super) statistics: Vec<HeadStatistics>,
     pub(super) drawn: Vec<Drawn>,
+    /// Per row whose likeliest tokens are wanted: these, with their logits.
+    pub(super) found: Vec<Vec<(u32, f32)>>,
     rows: usize,
     slots: usize,
 }
@@ -50,6 +52,7 @@ impl<B: Backend> Workspace<B> {
             logits: backend.floats(0)?,
             statistics: Vec::new(),
             drawn: Vec::new(),
+            found: Vec::new(),
             rows: 0,
             slots: 0,
         })

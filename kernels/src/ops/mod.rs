@@ -32,6 +32,7 @@ pub mod norm;
 pub mod operand;
 pub mod rotary;
 pub mod sampling;
+pub mod top_n;
 
 use batch::RaggedBatch;
 use error::OpError;
@@ -131,4 +132,9 @@ pub trait Backend: Sized {
     fn lm_head(&mut self, args: lm_head::LmHead<'_, Self>) -> Result<(), OpError>;
     /// See [`sampling::Sampling`].
     fn sample(&mut self, args: sampling::Sampling<'_, Self>) -> Result<(), OpError>;
+    /// See [`top_n::TopN`]. A backend need not offer it.
+    fn top_n(&mut self, args: top_n::TopN<'_, Self>) -> Result<(), OpError> {
+        args.check()?;
+        Err(OpError::new("top_n", "this backend does not return the likeliest tokens".to_owned()))
+    }
 }

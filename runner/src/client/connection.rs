@@ -8,6 +8,7 @@ use crate::coordinator::wire::{
     ClientMessage, ClientReply, ControlSignal, PROTOCOL_VERSION, WireError, WireLimits,
 };
 use crate::metrics::{Clock, Incident};
+use crate::plan::Conduct;
 
 /// Why a client cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +46,24 @@ pub struct Client {
     /// Id of the first request of the next run.
     pub(super) next_id: u64,
     pub(super) incidents: Vec<Incident>,
+    pub(super) conduct: Conduct,
     coordinator_ended: bool,
+    /// The coordinator is ours: it knows our additions.
+    announced: bool,
 }
 
 impl Client {
     /// Connects to a Goldlap coordinator at `tcp://127.0.0.1:<port>` and waits for its greeting.
     pub fn connect(endpoint: &str, clock: Clock, timeout: Duration) -> Result<Client, ClientError> {
+        let mut client = Client::connect_plainly(endpoint, clock, timeout)?;
+        client.send(&ClientMessage::Hello { version: PROTOCOL_VERSION })?;
+        client.announced = true;
+        Ok(client)
+    }
+
+    /// Connects to any coordinator at `tcp://HOST:PORT`, and says nothing that the original's does not know: it would
+    /// end of an unknown header.
+    pub fn connect_plainly(endpoint: &str, clock: Clock, timeout: Duration) -> Result<Client, ClientError> {
         let dealer = Dealer::connect(endpoint, None, LINGER)?;
         dealer.send(ClientMessage::Connect.encode())?;
         let limits = WireLimits::default();
@@ -66,8 +79,21 @@ impl Client {
         };
         // Nothing but the greeting can be the first message: replies need a request.
         greeting.map_err(|error| ClientError::NotACoordinator { endpoint: endpoint.into(), error })?;
-        dealer.send(ClientMessage::Hello { version: PROTOCOL_VERSION }.encode())?;
-        Ok(Client { dealer, limits, clock, next_id: 0, incidents: Vec::new(), coordinator_ended: false })
+        Ok(Client {
+            dealer,
+            limits,
+            clock,
+            next_id: 0,
+            incidents: Vec::new(),
+            conduct: Conduct::default(),
+            coordinator_ended: false,
+            announced: false,
+        })
+    }
+
+    /// What the client does between requests, from the next run on.
+    pub fn set_conduct(&mut self, conduct: Conduct) {
+        self.conduct = conduct;
     }
 
     /// Ranks hold still after the step they are in.
@@ -112,7 +138,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if !self.coordinator_ended {
+        // DISCONNECT of a client is ours; the original takes it for a rank's.
+        if self.announced && !self.coordinator_ended {
             // Only a courtesy: an unreachable client is noticed too.
             let _ = self.send(&ClientMessage::Disconnect);
         }

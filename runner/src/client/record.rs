@@ -1,5 +1,6 @@
 //! One request on its way: from the timetable to its record.
 
+use crate::coordinator::read_alternatives;
 use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, SamplingParams, Submit};
 use crate::metrics::{RequestOutcome, RequestRecord, TokenArrival};
 use crate::plan::TerminationPlan;
@@ -17,6 +18,8 @@ pub(super) fn submission(request: &TimedRequest, client_id: u64) -> Submit {
         top_p: plan.top_p.into(),
         return_log_probs: plan.return_log_probs,
         skip_prompt_log_probs: plan.skip_prompt_log_probs,
+        top_n_logprobs: plan.top_n_logprobs,
+        stop_words: (!plan.stop_words.is_empty()).then(|| plan.stop_words.clone()),
         num_tokens_to_generate: Some(request.num_tokens_to_generate as u64),
         termination_id: match plan.termination {
             TerminationPlan::Never => Some(-1),
@@ -84,10 +87,14 @@ impl Pending {
         record.finished_s = Some(at_s);
         record.rank = reply.served_by.map(|served| served.rank);
         record.num_dispatches = reply.served_by.map_or(0, |served| served.num_dispatches);
+        let effort = reply.effort.unwrap_or_default();
+        record.num_cached_tokens = effort.num_cached_tokens;
+        record.num_evictions = effort.num_evictions;
         record.generated_tokens = reply.generated_tokens;
         record.generated_text = reply.generated_text.unwrap_or_default();
         record.prompt_logprobs = reply.prompt_log_probs;
         record.generated_logprobs = reply.generated_log_probs;
+        record.generated_top_n_logprobs = reply.generated_top_n_logprobs.as_deref().map(read_alternatives);
         num_new
     }
 
@@ -129,7 +136,7 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::wire::ServedBy;
+    use crate::coordinator::wire::{Effort, ServedBy};
     use crate::plan::SamplingPlan;
 
     fn request() -> TimedRequest {
@@ -140,6 +147,8 @@ mod tests {
             seed: 5,
             return_log_probs: true,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
+            stop_words: Vec::new(),
             termination: TerminationPlan::Never,
         };
         TimedRequest {
@@ -157,7 +166,8 @@ mod tests {
 
     fn finished(tokens: &[u32]) -> FinalReply {
         let reply = FinalReply::completed(0, SamplingParams::default(), tokens.to_vec());
-        FinalReply { served_by: Some(ServedBy { rank: 6, num_dispatches: 2 }), ..reply }
+        let effort = Some(Effort { num_cached_tokens: 64, num_evictions: 1 });
+        FinalReply { served_by: Some(ServedBy { rank: 6, num_dispatches: 2 }), effort, ..reply }
     }
 
     #[test]
@@ -179,6 +189,7 @@ mod tests {
         let arrivals = [(2.0, 2), (3.0, 1)].map(|(at_s, num_tokens)| TokenArrival { at_s, num_tokens });
         assert_eq!(record.arrivals, arrivals);
         assert_eq!((record.rank, record.num_dispatches), (Some(6), 2));
+        assert_eq!((record.num_cached_tokens, record.num_evictions), (64, 1));
         assert_eq!(record.outcome, RequestOutcome::Completed);
     }
 

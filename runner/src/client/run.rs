@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::connection::{Client, ClientError};
 use super::record::{Pending, submission};
-use crate::coordinator::wire::{ClientMessage, ClientReply};
+use crate::coordinator::wire::{ClientMessage, ClientReply, ControlSignal};
 use crate::metrics::RequestRecord;
-use crate::plan::Arrival;
+use crate::plan::{Arrival, Conduct};
 use crate::workload::TimedRequest;
 
 /// How far a run is.
@@ -100,15 +100,36 @@ impl Run<'_> {
         };
         let unsent = self.progress.num_sent..self.requests.len();
         for i in unsent.take(at_most) {
-            if self.pending[i].scheduled_s() > now_s {
+            if self.pending[i].scheduled_s() > now_s || self.waits_for_batch() {
                 break;
             }
             let submit = submission(&self.requests[i], self.first_id + i as u64);
             self.pending[i].sent(self.client.clock.now_s());
             self.client.send(&ClientMessage::Submit(submit))?;
             self.progress.num_sent += 1;
+            self.suspend_if_due()?;
         }
         Ok(())
+    }
+
+    /// The next request begins a batch, and not all before it are answered.
+    fn waits_for_batch(&self) -> bool {
+        let next = self.progress.num_sent;
+        self.progress.num_finished < next && self.client.conduct.batch_starts.binary_search(&next).is_ok()
+    }
+
+    /// Suspends all ranks and resumes them, where that is planned after the request just sent.
+    fn suspend_if_due(&mut self) -> Result<(), ClientError> {
+        let Conduct { suspend_interval, suspend_time, .. } = self.client.conduct;
+        let num_sent = self.progress.num_sent;
+        if suspend_interval.is_none_or(|interval| !num_sent.is_multiple_of(interval.max(1))) {
+            return Ok(());
+        }
+        self.client.control(ControlSignal::Pause)?;
+        self.client.control(ControlSignal::Suspend)?;
+        std::thread::sleep(suspend_time.min(self.client.clock.until(self.deadline_s)));
+        self.client.control(ControlSignal::Resume)?;
+        self.client.control(ControlSignal::Unpause)
     }
 
     /// How long the loop may wait for replies: until the next request is due, and not past the deadline.
@@ -116,6 +137,9 @@ impl Run<'_> {
         let Some(next) = self.pending.get(self.progress.num_sent) else {
             return TURN.min(self.client.clock.until(self.deadline_s));
         };
+        if self.waits_for_batch() {
+            return TURN.min(self.client.clock.until(self.deadline_s));
+        }
         match arrival {
             // Turns follow each other without waiting for the engine.
             Arrival::PerStep { .. } => Duration::ZERO,
@@ -143,7 +167,7 @@ impl Run<'_> {
 
     fn on_reply(&mut self, at_s: f64, reply: ClientReply) {
         match reply {
-            ClientReply::ConnectAck => {}
+            ClientReply::ConnectAck | ClientReply::ControlAck { .. } => {}
             ClientReply::Refusal { reason } => {
                 self.client.incident(format!("the coordinator refused a message: {reason}"))
             }

@@ -9,7 +9,7 @@ use super::{CommandError, Exit};
 use crate::engine::{Backend, Sampling};
 use crate::harness::{PLATFORM_VARIABLE, PreparedModel, choose_platform, num_cores};
 use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
-use crate::plan::{EnginePlan, ModelPlan, TokenizerPlan};
+use crate::plan::{EngineFeatures, EnginePlan, ModelPlan, TokenizerPlan};
 use crate::report::{MegatronLayout, megatron_output, write_atomically};
 use crate::workload::Tokenizer;
 
@@ -62,7 +62,7 @@ pub(super) struct Generate {
 
 /// Limits of the engine, by Megatron's names.
 #[derive(Args)]
-struct Limits {
+pub(super) struct Limits {
     /// Size of the KV cache, in GiB
     #[arg(long, value_name = "GB", default_value_t = 1.0)]
     inference_dynamic_batching_buffer_size_gb: f64,
@@ -78,7 +78,7 @@ struct Limits {
     /// Prompt and output of one request at most
     #[arg(long, value_name = "N", default_value_t = 2560)]
     inference_max_seq_length: usize,
-    /// Threads of the kernels [default: all cores]
+    /// Threads of each rank's kernels [default: its share of all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
@@ -92,8 +92,9 @@ impl Generate {
             let text = format!("--output {}: expected a file, got a folder", self.output.display());
             return Err(CommandError(text));
         }
-        let engine = self.limits.plan()?;
-        let tokenizer = Tokenizer::load(&self.tokenizer_plan()).map_err(CommandError::from_error)?;
+        let engine = self.limits.plan(1)?;
+        let tokenizer = Tokenizer::load(&tokenizer_plan(&self.model, self.tokenizer.as_deref()))
+            .map_err(CommandError::from_error)?;
         let prompts = read_requests(&self.prompts, &tokenizer, self.num_tokens_to_generate)?;
         let sampling = self.sampling(&tokenizer)?;
         let store = Store::open().map_err(CommandError::from_error)?;
@@ -107,15 +108,6 @@ impl Generate {
         write_atomically(&self.output, output.as_bytes())
             .map_err(|error| CommandError(format!("{}: {error}", self.output.display())))?;
         Ok(report_failures(&record.requests))
-    }
-
-    fn tokenizer_plan(&self) -> TokenizerPlan {
-        match &self.tokenizer {
-            Some(path) if is_hugging_face(path) => TokenizerPlan::HuggingFace { path: path.clone() },
-            Some(path) => TokenizerPlan::TikToken { path: path.clone(), pattern: "v2".to_owned() },
-            None if is_hugging_face(&self.model) => TokenizerPlan::HuggingFace { path: self.model.clone() },
-            None => TokenizerPlan::BuiltIn,
-        }
     }
 
     fn sampling(&self, tokenizer: &Tokenizer) -> Result<Sampling, CommandError> {
@@ -132,6 +124,7 @@ impl Generate {
             top_p: self.top_p,
             return_log_probs: self.return_log_probs,
             skip_prompt_log_probs: false,
+            top_n_logprobs: 0,
             termination_id,
         };
         sampling.validate().map_err(CommandError::from_error)?;
@@ -140,7 +133,8 @@ impl Generate {
 }
 
 impl Limits {
-    fn plan(&self) -> Result<EnginePlan, CommandError> {
+    /// Limits of one of `num_ranks` engines on this machine.
+    pub(super) fn plan(&self, num_ranks: usize) -> Result<EnginePlan, CommandError> {
         let gigabytes = self.inference_dynamic_batching_buffer_size_gb;
         if !(gigabytes > 0.0 && gigabytes <= 1e6) {
             let text =
@@ -156,7 +150,8 @@ impl Limits {
             max_requests: self.inference_dynamic_batching_max_requests,
             max_tokens: self.inference_dynamic_batching_max_tokens,
             max_sequence_length: self.inference_max_seq_length,
-            num_threads: Some(self.threads.unwrap_or_else(num_cores)),
+            num_threads: Some(self.threads.unwrap_or_else(|| (num_cores() / num_ranks.max(1)).max(1))),
+            features: EngineFeatures::OFF,
         })
     }
 }
@@ -171,6 +166,16 @@ fn report_failures(requests: &[RequestRecord]) -> Exit {
         }
     }
     exit
+}
+
+/// The vocabulary that was asked for, else the model's own, else the built-in one.
+pub(super) fn tokenizer_plan(model: &Path, asked: Option<&Path>) -> TokenizerPlan {
+    match asked {
+        Some(path) if is_hugging_face(path) => TokenizerPlan::HuggingFace { path: path.to_path_buf() },
+        Some(path) => TokenizerPlan::TikToken { path: path.to_path_buf(), pattern: "v2".to_owned() },
+        None if is_hugging_face(model) => TokenizerPlan::HuggingFace { path: model.to_path_buf() },
+        None => TokenizerPlan::BuiltIn,
+    }
 }
 
 /// A folder with a tokenizer.json, or such a file.

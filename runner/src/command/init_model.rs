@@ -80,6 +80,7 @@ impl InitModel {
             golden_root: folder,
             platform: &Platform::Cpu,
             environment: &environment,
+            random_weights: false,
             exists: &|path: &Path| path.exists(),
         });
         match disposition {

@@ -27,11 +27,32 @@ pub(super) struct Location {
     /// cpu, or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
+    /// Random weights and the built-in vocabulary where a case's checkpoint is missing; what they generate is not compared
+    #[arg(long)]
+    random_weights: bool,
 }
 
 impl Location {
     /// Resolves options, environment and defaults; the defaults start in the current folder.
     pub(super) fn resolve(&self) -> Result<(Setting, PlatformChoice), CommandError> {
+        let choose =
+            |asked: Option<&str>| choose_platform(asked, cuda::devices).map_err(CommandError::from_error);
+        self.resolve_with(choose)
+    }
+
+    /// The same for ranks on another machine: this one need not have what a platform needs.
+    pub(super) fn resolve_elsewhere(&self) -> Result<(Setting, PlatformChoice), CommandError> {
+        self.resolve_with(|asked| {
+            let asked = asked.filter(|name| !name.is_empty() && *name != "auto").unwrap_or("cpu");
+            let platform = asked.parse().map_err(CommandError)?;
+            Ok(PlatformChoice { platform, reason: "the ranks are somebody else's".to_owned() })
+        })
+    }
+
+    fn resolve_with(
+        &self,
+        choose: impl FnOnce(Option<&str>) -> Result<PlatformChoice, CommandError>,
+    ) -> Result<(Setting, PlatformChoice), CommandError> {
         let here = std::env::current_dir().map_err(CommandError::from_error)?;
         let given = |name: &str| {
             let option = match name {
@@ -43,12 +64,13 @@ impl Location {
             option.clone().or_else(|| std::env::var_os(name).map(PathBuf::from)).map(|path| here.join(path))
         };
         let asked = self.platform.clone().or_else(|| std::env::var(PLATFORM_VARIABLE).ok());
-        let choice = choose_platform(asked.as_deref(), cuda::devices).map_err(CommandError::from_error)?;
+        let choice = choose(asked.as_deref())?;
         let store = Store::open().map_err(CommandError::from_error)?;
         let setting = Setting {
             roots: Roots::new(&here, given),
             platform: choice.platform.clone(),
             cache_root: store.root().to_path_buf(),
+            random_weights: self.random_weights,
         };
         Ok((setting, choice))
     }

@@ -1,4 +1,5 @@
-//! The installed program: `goldlap list | run | explain | generate | init-model | cache | virtual-driver`.
+//! The installed program: `goldlap list | run | compare | explain | generate | serve | rank | init-model | cache |
+//! virtual-driver`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -6,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod cache;
+mod compare;
 mod exit;
 mod explain;
 mod generate;
@@ -13,7 +15,9 @@ mod init_model;
 mod list;
 mod location;
 mod output;
+mod rank;
 mod run;
+mod serve;
 mod virtual_driver;
 
 pub use exit::Exit;
@@ -32,10 +36,16 @@ enum Command {
     List(list::List),
     /// Run cases and compare them with their goldens.
     Run(run::Run),
+    /// Compare an output with a golden as Megatron's own checker does
+    Compare(compare::Compare),
     /// Show the resolved plan of a case and every flag that changes nothing.
     Explain(explain::Explain),
     /// Run prompts through one engine in this process and write Megatron's JSON.
     Generate(generate::Generate),
+    /// Serve a model to clients of Megatron's coordinator protocol
+    Serve(serve::Serve),
+    /// Run one rank that joins a coordinator
+    Rank(rank::Rank),
     /// Write a random model as a Hugging Face folder.
     InitModel(init_model::InitModel),
     /// List or clear the cache of packed weights and fetched models.
@@ -70,8 +80,11 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Command::List(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Compare(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Generate(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Rank(command) => command.run(),
         Command::InitModel(command) => command.run(),
         Command::Cache(command) => command.run(),
         Command::VirtualDriver(command) => command.run(),

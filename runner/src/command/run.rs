@@ -20,6 +20,9 @@ pub(super) struct Run {
     filter: Option<String>,
     #[command(flatten)]
     location: Location,
+    /// Send the requests to the coordinator at tcp://HOST:PORT, Megatron's or any other, instead of starting ranks
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Option<String>,
     /// Write all results as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -27,9 +30,13 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
-        let (setting, choice) = self.location.resolve()?;
+        let (setting, choice) = match self.endpoint {
+            None => self.location.resolve()?,
+            Some(_) => self.location.resolve_elsewhere()?,
+        };
         let cache = Cache::open().map_err(CommandError::from_error)?;
-        let context = CaseContext::new(&setting.roots, cache).map_err(CommandError::from_error)?;
+        let mut context = CaseContext::new(&setting.roots, cache).map_err(CommandError::from_error)?;
+        context.endpoint.clone_from(&self.endpoint);
         install_interrupts().map_err(CommandError::from_error)?;
         eprintln!("platform {}: {}", choice.platform, choice.reason);
         let arguments = Arguments { filter: self.filter.clone(), ..Arguments::default() };

@@ -33,6 +33,11 @@ impl Clients {
         self.by_identity.get(identity)
     }
 
+    /// Whether a client of this identity is connected.
+    pub(super) fn contains(&self, identity: &[u8]) -> bool {
+        self.by_identity.contains_key(identity)
+    }
+
     pub(super) fn get_mut(&mut self, identity: &[u8]) -> Option<&mut Client> {
         self.by_identity.get_mut(identity)
     }

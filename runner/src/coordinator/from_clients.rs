@@ -5,8 +5,8 @@ use super::requests::Request;
 use super::routing::rank_of;
 use super::state::{Command, Identity, State, failure};
 use super::wire::{
-    BadMessage, ClientMessage, ClientReply, ControlSignal, PROTOCOL_VERSION, RankCommand, SamplingParams,
-    Submit, WireError,
+    BadMessage, ClientMessage, ClientReply, ControlSignal, PROTOCOL_VERSION, Prompt, RankCommand,
+    SamplingParams, Submit, WireError,
 };
 
 impl State {
@@ -72,13 +72,29 @@ impl State {
             let reason = self.no_rank_left();
             return self.refuse(&client, client_id, submit.sampling, &reason);
         }
+        let text = match self.take_text(&mut submit) {
+            Ok(text) => text,
+            Err(reason) => return self.refuse(&client, client_id, submit.sampling, &reason),
+        };
         let id = self.requests.new_id();
         submit.id = id;
         if let Some(client) = self.clients.get_mut(&client) {
             client.open.insert(client_id, id);
         }
         self.counters.accepted += 1;
-        self.requests.insert(Request::new(client, client_id, submit));
+        let mut request = Request::new(client, client_id, submit);
+        request.text = text;
+        self.requests.insert(request);
+    }
+
+    /// Makes tokens of a prompt that is text; returns the text.
+    fn take_text(&self, submit: &mut Submit) -> Result<Option<String>, String> {
+        let (Some(tokenize), Prompt::Text(text)) = (&self.settings.tokenize, &mut submit.prompt) else {
+            return Ok(None);
+        };
+        let text = std::mem::take(text);
+        submit.prompt = Prompt::Tokens(tokenize(&text, submit.sampling.add_bos)?);
+        Ok(Some(text))
     }
 
     /// Answers a request FAILED without taking it in.
@@ -115,17 +131,26 @@ impl State {
     fn control(&mut self, client: &[u8], signal: ControlSignal) {
         let next = match self.lifecycle.judge(signal) {
             Verdict::Forward(next) => next,
-            Verdict::Ignore => return,
+            Verdict::Ignore => {
+                return self.note(format!("{}: nothing to do while {:?}", signal.header(), self.lifecycle));
+            }
             Verdict::Illegal => {
                 self.counters.out_of_place += 1;
                 let state = self.lifecycle;
+                self.note(format!("{}: has no meaning while {state:?}, not passed on", signal.header()));
                 return self
                     .refuse_message(client, format!("{} has no meaning while {state:?}", signal.header()));
             }
         };
         let ranks: Vec<u32> = self.ranks.live().map(|(number, _)| number).collect();
+        let num_ranks = ranks.len();
         for rank in ranks {
             self.tell_rank(rank, RankCommand::Control(signal));
+        }
+        let header = signal.header();
+        self.note(format!("{header}: {:?} -> {next:?}, passed on to {num_ranks} ranks", self.lifecycle));
+        if !self.clients.is_announced(client) {
+            self.tell_client(client, ClientReply::ControlAck { signal });
         }
         self.lifecycle = next;
         if signal == ControlSignal::Stop {
@@ -177,6 +202,11 @@ impl State {
 
     pub(super) fn shut_down(&mut self, why: &str) {
         self.give_up_all(&format!("{why} before it was finished"));
+        // Ranks of ours end in every state; a foreign engine would not survive it.
+        let ours = self.ranks.live().filter(|(_, rank)| rank.ready.is_some());
+        for rank in ours.map(|(number, _)| number).collect::<Vec<_>>() {
+            self.tell_rank(rank, RankCommand::Control(ControlSignal::Stop));
+        }
         self.command(Command::End);
     }
 }

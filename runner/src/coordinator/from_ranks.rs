@@ -1,5 +1,6 @@
 //! The state machine's answers to ranks: their messages, their silence, their end.
 
+use super::alternatives::name_alternatives;
 use super::state::{Command, State};
 use super::wire::{
     ClientReply, FinalReply, PROTOCOL_VERSION, PartialReply, RankCommand, RankMessage, RankReady, ReplyStatus,
@@ -77,13 +78,9 @@ impl State {
             return;
         }
         let Some(request) = self.requests.get_mut(id) else { return };
-        let (client, client_id) = (request.client.clone(), request.client_id);
         match request.advance(partial) {
             Ok(None) => {}
-            Ok(Some(partial)) => {
-                self.counters.partials += 1;
-                self.tell_client(&client, ClientReply::Partial { client_id, partial });
-            }
+            Ok(Some(partial)) => self.stream(rank, id, partial),
             Err(divergence) => {
                 self.tell_rank(rank, RankCommand::Abort { request_id: id });
                 self.diverged(rank, id, divergence.at);
@@ -91,7 +88,23 @@ impl State {
         }
     }
 
-    fn on_final(&mut self, rank: u32, reply: FinalReply) {
+    /// Passes new tokens on to the client, as far as no stop word can be in them.
+    fn stream(&mut self, rank: u32, id: u64, partial: PartialReply) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let (partial, is_at_its_end) = request.watch(partial, &self.settings.detokenize);
+        let (client, client_id) = (request.client.clone(), request.client_id);
+        if is_at_its_end {
+            // The rank ends it and sends its final answer, of which the client gets what is before the word.
+            self.tell_rank(rank, RankCommand::Abort { request_id: id });
+        }
+        if let Some(mut partial) = partial {
+            name_alternatives(&mut partial.new_top_n_logprobs, &self.settings.detokenize);
+            self.counters.partials += 1;
+            self.tell_client(&client, ClientReply::Partial { client_id, partial });
+        }
+    }
+
+    fn on_final(&mut self, rank: u32, mut reply: FinalReply) {
         let id = reply.request_id;
         if !self.has(rank, id) {
             return;
@@ -103,6 +116,9 @@ impl State {
             && let Err(divergence) = request.agrees_with(&reply.generated_tokens)
         {
             return self.diverged(rank, id, divergence.at);
+        }
+        if reply.status == ReplyStatus::Completed {
+            request.conclude(&mut reply, &self.settings.detokenize);
         }
         self.finish(id, reply);
     }

@@ -1,6 +1,6 @@
 //! The parent's end of the coordinator: start it, wait for ranks, ask what happened, end it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -66,8 +66,18 @@ struct Facts {
     left: BTreeSet<u32>,
     reports: BTreeMap<u32, RankRecord>,
     incidents: Vec<Incident>,
+    /// Signals taken in, and incidents, that nobody has asked for yet.
+    log: Vec<Incident>,
     stats: CoordinatorStats,
     ended: Option<Result<(), CoordinatorError>>,
+}
+
+impl Facts {
+    fn log(&mut self, line: Incident) {
+        if self.log.len() < MAX_INCIDENTS {
+            self.log.push(line);
+        }
+    }
 }
 
 /// What the coordinator's thread tells its parent.
@@ -116,9 +126,14 @@ impl Shared {
     pub(super) fn add_incident(&self, incident: Incident) {
         self.update(|facts| {
             if facts.incidents.len() < MAX_INCIDENTS {
-                facts.incidents.push(incident);
+                facts.incidents.push(incident.clone());
             }
+            facts.log(incident);
         });
+    }
+
+    pub(super) fn add_note(&self, note: Incident) {
+        self.update(|facts| facts.log(note));
     }
 
     pub(super) fn set_ended(&self, how: Result<(), CoordinatorError>) {
@@ -170,16 +185,26 @@ pub struct CoordinatorHandle {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A free port of this machine's own address.
+const LOOPBACK: &str = "tcp://127.0.0.1:*";
+
 /// Binds a coordinator to a free port of 127.0.0.1 and serves on a thread of its own.
 pub fn spawn(options: CoordinatorOptions) -> Result<CoordinatorHandle, SocketError> {
+    spawn_at(LOOPBACK, options)
+}
+
+/// The same at `tcp://HOST:PORT`; the port `*` is any free one, and one that is taken is an error.
+pub fn spawn_at(endpoint: &str, options: CoordinatorOptions) -> Result<CoordinatorHandle, SocketError> {
     let CoordinatorOptions { settings, wire, clock } = options;
-    let (router, waker) = Router::bind(wire.max_message_bytes, LINGER)?;
+    let (router, waker) = Router::bind(endpoint, wire.max_message_bytes, LINGER)?;
     let endpoint = router.endpoint().to_owned();
     let world_size = settings.world_size;
     let shared = Arc::new(Shared::default());
     let (to_thread, from_parent) = channel();
     let state = State::new(settings);
-    let server = Server { router, state, from_parent, shared: shared.clone(), clock, limits: wire };
+    let old_clients = HashMap::new();
+    let server =
+        Server { router, state, from_parent, shared: shared.clone(), clock, limits: wire, old_clients };
     let mark = EndMark(shared.clone());
     let serve = move || {
         let mark = mark;
@@ -251,6 +276,21 @@ impl CoordinatorHandle {
     /// What went wrong so far, in time order; the first thousand.
     pub fn incidents(&self) -> Vec<Incident> {
         self.shared.facts().incidents.clone()
+    }
+
+    /// Signals taken in and what went wrong since the last call, in time order.
+    pub fn take_log(&self) -> Vec<Incident> {
+        std::mem::take(&mut self.shared.facts().log)
+    }
+
+    /// Ranks that went after they were told to stop.
+    pub fn left_ranks(&self) -> BTreeSet<u32> {
+        self.shared.facts().left.clone()
+    }
+
+    /// Whether it serves no longer.
+    pub fn has_ended(&self) -> bool {
+        self.shared.has_ended()
     }
 
     /// Numbers as of the last batch of messages: an answer may reach its client just before it counts here.

@@ -1,5 +1,6 @@
 //! Between clients and ranks: routes requests, watches ranks, loses nothing.
 
+mod alternatives;
 mod clients;
 mod from_clients;
 mod from_ranks;
@@ -13,13 +14,16 @@ mod serve;
 pub(crate) mod socket;
 pub mod state;
 mod stats;
+mod stop_words;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
-pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotReady, spawn};
+pub(crate) use alternatives::{alternatives_by_id, read_alternatives};
+
+pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotReady, spawn, spawn_at};
 pub use lifecycle::Lifecycle;
 pub use rank_link::{LinkError, RankLink};
 pub use socket::SocketError;
-pub use state::{Detokenize, Settings};
+pub use state::{Detokenize, Settings, Tokenize};
 pub use stats::{CoordinatorStats, Counters, RankLoad};

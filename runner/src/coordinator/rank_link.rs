@@ -53,6 +53,11 @@ impl RankLink {
         self.send(&RankMessage::Ready(ready))
     }
 
+    /// Registers the rank as the original's engines do, and says no more: this coordinator may not be ours.
+    pub fn register_plainly(&mut self) -> Result<(), LinkError> {
+        self.send(&RankMessage::Register)
+    }
+
     /// Takes a command that has come already.
     pub fn try_recv(&mut self) -> Result<Option<RankCommand>, LinkError> {
         self.recv_timeout(Duration::ZERO)

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::Identity;
-use super::wire::{PartialReply, Submit};
+use super::state::{Detokenize, Identity};
+use super::stop_words::StopWords;
+use super::wire::{FinalReply, PartialReply, Submit};
 
 /// A request that waits or runs.
 pub(super) struct Request {
@@ -13,12 +14,16 @@ pub(super) struct Request {
     pub(super) client_id: u64,
     /// As it goes to a rank, under the coordinator's id; kept for another dispatch.
     pub(super) submit: Submit,
+    /// The prompt, iff it came as text that the coordinator made tokens of.
+    pub(super) text: Option<String>,
     /// Where it runs; `None` while it waits in the coordinator.
     pub(super) rank: Option<u32>,
     /// Where it was sent last.
     pub(super) last_rank: Option<u32>,
     /// How often it was sent to a rank.
     pub(super) num_dispatches: u32,
+    /// Texts that end it.
+    stop_words: Option<StopWords>,
     /// Its client wants it ended.
     pub(super) aborted: bool,
     /// Tokens the client has.
@@ -38,10 +43,16 @@ pub(super) struct Divergence {
 
 impl Request {
     pub(super) fn new(client: Identity, client_id: u64, submit: Submit) -> Request {
+        let sampling = &submit.sampling;
+        let interval = sampling.streaming.then_some(sampling.streaming_interval.max(1) as usize);
+        let words = sampling.stop_words.as_deref().unwrap_or_default();
+        let stop_words = StopWords::new(words, sampling.detokenize_stop_sequence, interval);
         Request {
+            stop_words,
             client,
             client_id,
             submit,
+            text: None,
             rank: None,
             last_rank: None,
             num_dispatches: 0,
@@ -58,6 +69,38 @@ impl Request {
         self.last_rank = Some(rank);
         self.num_dispatches += 1;
         self.received = 0;
+    }
+
+    /// What a rank is told: stop words are watched for here, token by token.
+    pub(super) fn for_rank(&self) -> Submit {
+        let mut submit = self.submit.clone();
+        submit.sampling.stop_words = None;
+        if self.stop_words.is_some() {
+            submit.sampling.streaming = true;
+            submit.sampling.streaming_interval = 1;
+        }
+        submit
+    }
+
+    /// What of new tokens may be streamed to the client, and whether a stop word was found in them.
+    pub(super) fn watch(
+        &mut self,
+        partial: PartialReply,
+        detokenize: &Detokenize,
+    ) -> (Option<PartialReply>, bool) {
+        let Some(stop_words) = &mut self.stop_words else { return (Some(partial), false) };
+        let was_found = stop_words.is_found();
+        let partial = stop_words.on_partial(partial, detokenize);
+        (partial, stop_words.is_found() && !was_found)
+    }
+
+    /// Cuts the final reply at a stop word, and names the sampling that the client asked for.
+    pub(super) fn conclude(&mut self, reply: &mut FinalReply, detokenize: &Detokenize) {
+        let Some(stop_words) = &mut self.stop_words else { return };
+        stop_words.on_final(reply, detokenize);
+        reply.sampling.stop_words.clone_from(&self.submit.sampling.stop_words);
+        reply.sampling.streaming = self.submit.sampling.streaming;
+        reply.sampling.streaming_interval = self.submit.sampling.streaming_interval;
     }
 
     /// Cuts from a partial reply what the client has already; `None` if nothing is left of it.

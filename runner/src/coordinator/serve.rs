@@ -1,6 +1,6 @@
 //! The coordinator's thread: messages become events, commands become messages.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::handle::Shared;
 use super::routing::{identity_of, rank_of};
 use super::socket::{Delivered, Router, Sent, SocketError};
-use super::state::{Command, Event, State};
-use super::wire::{ClientMessage, RankMessage, WireError, WireLimits};
+use super::state::{Command, Event, Identity, State};
+use super::wire::{ClientMessage, Numbering, RankMessage, WireError, WireLimits};
 use crate::metrics::Clock;
 
 /// Longest sleep: how late silence may be noticed.
@@ -29,6 +29,8 @@ pub(super) struct Server {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Clock,
     pub(super) limits: WireLimits,
+    /// Clients with an older release's header numbers.
+    pub(super) old_clients: HashMap<Identity, Numbering>,
 }
 
 impl Server {
@@ -66,7 +68,7 @@ impl Server {
         Ok(false)
     }
 
-    fn event_of(&self, delivered: Delivered) -> Event {
+    fn event_of(&mut self, delivered: Delivered) -> Event {
         let Delivered { identity, payload, num_frames } = delivered;
         if num_frames != 1 {
             let error = WireError::Frames { got: num_frames }.into();
@@ -77,11 +79,24 @@ impl Server {
                 Ok(message) => Event::FromRank { rank, message },
                 Err(error) => Event::Malformed { identity, error: error.into() },
             },
-            None => match ClientMessage::decode(&payload, &self.limits) {
-                Ok(message) => Event::FromClient { client: identity, message },
-                Err(error) => Event::Malformed { identity, error },
-            },
+            None => {
+                let numbering = self.numbering(&identity, &payload);
+                match ClientMessage::decode_as(&payload, &self.limits, numbering) {
+                    Ok(message) => Event::FromClient { client: identity, message },
+                    Err(error) => Event::Malformed { identity, error },
+                }
+            }
         }
+    }
+
+    /// Whose header numbers a client uses: its greeting decides.
+    fn numbering(&mut self, identity: &Identity, payload: &[u8]) -> Numbering {
+        if Numbering::is_old_greeting(payload) && !self.state.clients.contains(identity) {
+            // Of clients that have gone, or that were not taken in, nothing is kept.
+            self.old_clients.retain(|known, _| self.state.clients.contains(known));
+            self.old_clients.insert(identity.clone(), self.state.settings.old_clients);
+        }
+        self.old_clients.get(identity).copied().unwrap_or_default()
     }
 
     /// Runs one event through the state machine, and the events that its commands cause.
@@ -99,7 +114,9 @@ impl Server {
     fn execute(&self, command: Command) -> Result<Option<Event>, SocketError> {
         match command {
             Command::ToClient { client, reply } => {
-                let sent = self.router.send(&client, reply.encode())?;
+                let numbering = self.old_clients.get(&client).copied().unwrap_or_default();
+                let Some(bytes) = reply.encode_as(numbering) else { return Ok(None) };
+                let sent = self.router.send(&client, bytes)?;
                 return Ok((sent != Sent::Queued).then_some(Event::ClientUnreachable { client }));
             }
             Command::ToRank { rank, command } => {
@@ -114,6 +131,7 @@ impl Server {
             Command::RankLost { rank, why } => self.shared.set_lost(rank, why),
             Command::RankLeft { rank } => self.shared.set_left(rank),
             Command::RankReport(record) => self.shared.add_report(*record),
+            Command::Note(note) => self.shared.add_note(note),
             Command::Report(incident) => self.shared.add_incident(incident),
             Command::End => self.shared.set_ended(Ok(())),
         }

@@ -72,8 +72,12 @@ impl Waker {
 }
 
 impl Router {
-    /// Binds to a free port on loopback.
-    pub(super) fn bind(max_message_bytes: usize, linger: Duration) -> Result<(Router, Waker), SocketError> {
+    /// Binds to an endpoint such as `tcp://127.0.0.1:*`, a free port on loopback.
+    pub(super) fn bind(
+        endpoint: &str,
+        max_message_bytes: usize,
+        linger: Duration,
+    ) -> Result<(Router, Waker), SocketError> {
         let context = zmq::Context::new();
         let open =
             |kind, name: &str| context.socket(kind).map_err(failed(format!("cannot open a {name} socket")));
@@ -91,9 +95,7 @@ impl Router {
             waker.connect("inproc://wake")
         };
         configure().map_err(failed("cannot set up the coordinator's sockets"))?;
-        socket
-            .bind("tcp://127.0.0.1:*")
-            .map_err(failed("cannot bind the coordinator to a port of 127.0.0.1"))?;
+        socket.bind(endpoint).map_err(failed(format!("cannot bind the coordinator to {endpoint}")))?;
         let endpoint =
             socket.get_last_endpoint().map_err(failed("cannot read the coordinator's endpoint"))?;
         let endpoint = endpoint

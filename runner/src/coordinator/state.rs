@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::alternatives::name_alternatives;
 use super::clients::Clients;
 use super::lifecycle::Lifecycle;
 use super::ranks::Ranks;
@@ -13,8 +14,8 @@ use super::requests::Requests;
 use super::routing::least_loaded;
 use super::stats::{CoordinatorStats, Counters, RankLoad};
 use super::wire::{
-    BadMessage, ClientMessage, ClientReply, FinalReply, RankCommand, RankMessage, RankReady, ReplyStatus,
-    ServedBy,
+    BadMessage, ClientMessage, ClientReply, FinalReply, Numbering, RankCommand, RankMessage, RankReady,
+    ReplyStatus, ServedBy,
 };
 use crate::metrics::{Incident, RankRecord};
 
@@ -23,6 +24,9 @@ pub type Identity = Vec<u8>;
 
 /// Tokens to text.
 pub type Detokenize = Arc<dyn Fn(&[u32]) -> String + Send + Sync>;
+
+/// Text to tokens: a prompt, and whether a BOS token goes before it.
+pub type Tokenize = Arc<dyn Fn(&str, bool) -> Result<Vec<u32>, String> + Send + Sync>;
 
 /// What the coordinator is told before it starts.
 #[derive(Clone)]
@@ -43,6 +47,10 @@ pub struct Settings {
     pub detokenize: Detokenize,
     /// Cut from the end of the tokens before they become text.
     pub end_of_document: Option<u32>,
+    /// Makes tokens of prompts that come as text; `None` = text goes to the ranks as it is.
+    pub tokenize: Option<Tokenize>,
+    /// Numbers of clients that greet with `[1]`: 0.17's or 0.16's, which nothing tells apart.
+    pub old_clients: Numbering,
 }
 
 impl Settings {
@@ -58,6 +66,8 @@ impl Settings {
             max_clients: 1024,
             detokenize,
             end_of_document: None,
+            tokenize: None,
+            old_clients: Numbering::V0_17,
         }
     }
 }
@@ -149,6 +159,8 @@ pub enum Command {
     },
     /// Tell the parent: a rank handed over its record.
     RankReport(Box<RankRecord>),
+    /// Tell the parent: a signal was taken in, and what became of it.
+    Note(Incident),
     /// Tell the parent: something went wrong.
     Report(Incident),
     /// End, after what was commanded before.
@@ -228,6 +240,10 @@ impl State {
         self.command(Command::ToRank { rank, command });
     }
 
+    pub(super) fn note(&mut self, what: String) {
+        self.command(Command::Note(Incident { at_s: self.now_s, what }));
+    }
+
     pub(super) fn incident(&mut self, what: String) {
         self.command(Command::Report(Incident { at_s: self.now_s, what }));
     }
@@ -240,7 +256,7 @@ impl State {
             if let Some(request) = self.requests.dispatch(id, rank) {
                 self.counters.dispatched += 1;
                 self.counters.redispatched += u64::from(request.num_dispatches > 1);
-                let command = RankCommand::Submit(request.submit.clone());
+                let command = RankCommand::Submit(request.for_rank());
                 self.tell_rank(rank, command);
             }
             if let Some(rank) = self.ranks.get_mut(rank) {
@@ -290,6 +306,13 @@ impl State {
         let served = |rank| ServedBy { rank, num_dispatches: request.num_dispatches };
         // A key that a foreign client does not know ends its process.
         reply.served_by = request.last_rank.map(served).filter(|_| client.announced);
+        name_alternatives(&mut reply.generated_top_n_logprobs, &self.settings.detokenize);
+        name_alternatives(&mut reply.prompt_top_n_logprobs, &self.settings.detokenize);
+        reply.effort = reply.effort.filter(|_| client.announced);
+        if !client.announced {
+            reply.keep_safe_keys();
+        }
+        reply.prompt = reply.prompt.or(request.text);
         self.counters.answered += 1;
         self.answer(&request.client, request.client_id, reply);
     }

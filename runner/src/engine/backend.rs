@@ -47,7 +47,9 @@ fn open_cpu(packed: &Path, engine: &EnginePlan) -> Result<Backend, String> {
     let num_threads = engine.num_threads.ok_or("the plan leaves open how many threads the kernels have")?;
     let packed = PackedModel::open(packed).map_err(|error| text(&error))?;
     let cache = kv_cache_shape(engine, packed.config()).map_err(|error| text(&error))?;
-    let limits = EngineLimits::new(engine, cache).map_err(|error| text(&error))?;
+    let limits = EngineLimits::new(engine, cache)
+        .and_then(|limits| limits.with_paused_buffer(engine, packed.config()))
+        .map_err(|error| text(&error))?;
     let isa = Isa::from_environment().map_err(|error| text(&error))?;
     let backend = CpuBackend::new(isa, num_threads).map_err(|error| text(&error))?;
     let model = CpuModel::new(backend, &packed, cache).map_err(|error| text(&error))?;

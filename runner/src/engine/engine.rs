@@ -1,7 +1,8 @@
 //! One replica's engine: requests in, tokens out, one step at a time.
 
-use goldlap_kernels::model::step::{LanguageModel, SequenceOutput, SequenceSlice};
+use goldlap_kernels::model::step::{LanguageModel, SampledToken, SequenceOutput, SequenceSlice};
 
+use super::block_hash::block_hashes;
 use super::limits::EngineLimits;
 use super::outcome::{FailedRequest, FinishReason, FinishedRequest, StepSummary};
 use super::request::{EngineRequest, Rejection};
@@ -9,6 +10,7 @@ use super::scheduler::Scheduler;
 use super::sequence::Sequence;
 use super::statistics::Statistics;
 use crate::metrics::Clock;
+use crate::plan::SuspendedKv;
 
 /// Continuous batching over one model. Single-threaded; the model may use threads of its own.
 pub struct Engine {
@@ -21,9 +23,12 @@ pub struct Engine {
     is_paused: bool,
 }
 
+/// What the model gave for a sequence, with alternatives to its new token.
+type Output = (SequenceOutput, Vec<SampledToken>);
+
 /// What a forward pass gave, and how long it took.
 struct Forward {
-    outputs: Result<Vec<SequenceOutput>, String>,
+    outputs: Result<Vec<Output>, String>,
     seconds: f64,
     ended_s: f64,
 }
@@ -48,7 +53,11 @@ impl Engine {
             return Err(Rejection::DuplicateId { id: request.id });
         }
         let output = request.resolve(&self.limits, self.model.vocab_size())?;
-        self.scheduler.enqueue(Sequence::new(request, output, self.clock.now_s()));
+        let hashes = match self.limits.features.prefix_caching {
+            Some(_) => block_hashes(&request.prompt, self.limits.block_size),
+            None => Vec::new(),
+        };
+        self.scheduler.enqueue(Sequence::new(request, output, hashes, self.clock.now_s()));
         Ok(())
     }
 
@@ -62,6 +71,22 @@ impl Engine {
     /// Freezes requests where they are; they keep their blocks.
     pub fn pause(&mut self) {
         self.is_paused = true;
+    }
+
+    /// Freezes requests, and does with the KV cache what the plan says. [`Self::unpause`] goes on.
+    pub fn suspend(&mut self) {
+        self.is_paused = true;
+        self.statistics.num_suspensions += 1;
+        match self.limits.features.suspended_kv {
+            SuspendedKv::Recompute => self.scheduler.restart_all(),
+            // The one backend there is has its cache in the host's memory.
+            SuspendedKv::Persist | SuspendedKv::Offload => {}
+        }
+    }
+
+    /// Notes the epoch that later tokens belong to.
+    pub fn set_generation_epoch(&mut self, epoch: i64) {
+        self.statistics.generation_epoch = Some(epoch);
     }
 
     /// Goes on after [`Self::pause`].
@@ -81,12 +106,17 @@ impl Engine {
 
     /// Logprobs of prompt positions 1.. of a request in the batch, where it asked for them.
     pub fn prompt_logprobs(&self, id: u64) -> Option<&[f32]> {
-        self.scheduler.batch().iter().find(|sequence| sequence.id == id)?.prompt_logprobs()
+        self.scheduler.running().iter().find(|sequence| sequence.id == id)?.prompt_logprobs()
+    }
+
+    /// Alternatives to the last `count` tokens of a request in the batch, where it asked for them.
+    pub fn latest_alternatives(&self, id: u64, count: usize) -> Option<&[Vec<SampledToken>]> {
+        self.scheduler.running().iter().find(|sequence| sequence.id == id)?.latest_alternatives(count)
     }
 
     /// Requests in the batch and requests that wait, now.
     pub fn num_running_and_waiting(&self) -> (usize, usize) {
-        let num_running = self.scheduler.batch().len();
+        let num_running = self.scheduler.running().len();
         (num_running, self.scheduler.num_sequences() - num_running)
     }
 
@@ -123,7 +153,7 @@ impl Engine {
     }
 
     fn schedule(&mut self) -> StepSummary {
-        let num_evicted = self.scheduler.schedule();
+        let scheduled = self.scheduler.schedule();
         let batch = self.scheduler.batch();
         let num_decode_tokens = batch.iter().filter(|sequence| sequence.is_decoding()).count();
         let num_tokens: usize = batch.iter().map(Sequence::num_scheduled_tokens).sum();
@@ -131,7 +161,10 @@ impl Engine {
             batch_size: batch.len(),
             num_prefill_tokens: num_tokens - num_decode_tokens,
             num_decode_tokens,
-            num_evicted,
+            num_evicted: scheduled.num_evicted,
+            num_paused: scheduled.num_paused,
+            num_cached_tokens: scheduled.num_cached_tokens,
+            num_deferred: scheduled.num_deferred,
             ..StepSummary::default()
         }
     }
@@ -139,15 +172,17 @@ impl Engine {
     fn forward(&mut self) -> Forward {
         let batch: Vec<SequenceSlice<'_>> =
             self.scheduler.batch().iter().map(|sequence| sequence.slice(self.seed)).collect();
+        let num_alternatives: Vec<usize> =
+            self.scheduler.batch().iter().map(Sequence::num_alternatives).collect();
         let started_s = self.clock.now_s();
-        let outputs = self.model.step(&batch);
+        let outputs = self.model.step_with_alternatives(&batch, &num_alternatives);
         let ended_s = self.clock.now_s();
         let outputs = outputs.map_err(|error| error.to_string()).and_then(|outputs| self.checked(outputs));
         Forward { outputs, seconds: ended_s - started_s, ended_s }
     }
 
     /// A backend that answers another question than the one asked must not be believed.
-    fn checked(&self, outputs: Vec<SequenceOutput>) -> Result<Vec<SequenceOutput>, String> {
+    fn checked(&self, outputs: Vec<Output>) -> Result<Vec<Output>, String> {
         let batch = self.scheduler.batch();
         if outputs.len() != batch.len() {
             return Err(format!(
@@ -157,7 +192,10 @@ impl Engine {
             ));
         }
         let vocab_size = self.model.vocab_size();
-        batch.iter().zip(&outputs).try_for_each(|(sequence, output)| sequence.expects(output, vocab_size))?;
+        batch
+            .iter()
+            .zip(&outputs)
+            .try_for_each(|(sequence, (output, _))| sequence.expects(output, vocab_size))?;
         Ok(outputs)
     }
 
@@ -167,15 +205,16 @@ impl Engine {
             Ok(outputs) => self.absorb(&outputs, forward.ended_s, summary),
             Err(reason) => summary.failed = self.fail_batch(&reason),
         }
-        self.statistics.add(summary, self.model.last_step_cost(), self.scheduler.blocks().max_used());
+        self.statistics.add(summary, self.model.last_step_cost(), self.scheduler.blocks().max_touched());
     }
 
-    fn absorb(&mut self, outputs: &[SequenceOutput], now_s: f64, summary: &mut StepSummary) {
+    fn absorb(&mut self, outputs: &[Output], now_s: f64, summary: &mut StepSummary) {
         let batch = self.scheduler.batch_mut();
         summary.new_tokens.reserve_exact(batch.len());
         for (sequence, output) in batch.iter_mut().zip(outputs) {
             summary.new_tokens.extend(sequence.absorb(output, now_s));
         }
+        self.scheduler.share_computed();
         let finished = self.scheduler.take_finished();
         summary.finished.extend(finished.into_iter().filter_map(|sequence| {
             let reason = sequence.finish_reason()?;

@@ -4,7 +4,7 @@ use goldlap_kernels::model::config::GptConfig;
 use goldlap_kernels::model::step::KvCacheShape;
 use goldlap_kernels::ops::kv_cache::KEY_GROUP;
 
-use crate::plan::EnginePlan;
+use crate::plan::{EngineFeatures, EnginePlan};
 
 /// Resolved limits of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,10 @@ pub struct EngineLimits {
     pub max_tokens: usize,
     /// Prompt + output of one request at most.
     pub max_sequence_length: usize,
+    /// KV blocks that sequences may keep which wait for another one.
+    pub num_paused_blocks: usize,
+    /// What is done beyond plain continuous batching.
+    pub features: EngineFeatures,
 }
 
 /// Limits that no engine can run with. The text names flags, values and the way out.
@@ -38,15 +42,7 @@ pub fn kv_cache_shape(plan: &EnginePlan, config: &GptConfig) -> Result<KvCacheSh
             plan.block_size
         )));
     }
-    let elements_per_token =
-        2 * config.num_layers as u64 * config.num_query_groups as u64 * config.kv_channels as u64;
-    let block_bytes = elements_per_token
-        .checked_mul(BYTES_PER_ELEMENT)
-        .and_then(|bytes| bytes.checked_mul(plan.block_size as u64))
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| {
-            LimitsError(format!("a KV block of {} tokens has no size in bytes", plan.block_size))
-        })?;
+    let block_bytes = block_bytes(plan, config)?;
     let num_blocks = (plan.kv_buffer_bytes / block_bytes).max(2);
     if num_blocks > u64::from(u32::MAX) {
         return Err(LimitsError(format!(
@@ -59,7 +55,25 @@ pub fn kv_cache_shape(plan: &EnginePlan, config: &GptConfig) -> Result<KvCacheSh
     Ok(KvCacheShape { block_size: plan.block_size, num_blocks: num_blocks as usize })
 }
 
+/// Bytes of one KV block of all layers.
+fn block_bytes(plan: &EnginePlan, config: &GptConfig) -> Result<u64, LimitsError> {
+    let elements_per_token =
+        2 * config.num_layers as u64 * config.num_query_groups as u64 * config.kv_channels as u64;
+    elements_per_token
+        .checked_mul(BYTES_PER_ELEMENT)
+        .and_then(|bytes| bytes.checked_mul(plan.block_size as u64))
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| LimitsError(format!("a KV block of {} tokens has no size in bytes", plan.block_size)))
+}
+
 impl EngineLimits {
+    /// Lets sequences that wait for a block keep what `plan.features.paused_kv_bytes` pays for.
+    pub fn with_paused_buffer(self, plan: &EnginePlan, config: &GptConfig) -> Result<Self, LimitsError> {
+        let num_blocks = plan.features.paused_kv_bytes / block_bytes(plan, config)?;
+        let num_paused_blocks = usize::try_from(num_blocks).unwrap_or(usize::MAX);
+        Ok(Self { num_paused_blocks, ..self })
+    }
+
     /// Resolves the limits for a cache of shape `cache`.
     pub fn new(plan: &EnginePlan, cache: KvCacheShape) -> Result<Self, LimitsError> {
         positive("block-size", cache.block_size)?;
@@ -77,7 +91,19 @@ impl EngineLimits {
             max_requests: resolve_max_requests(plan, num_usable_blocks)?,
             max_tokens: plan.max_tokens,
             max_sequence_length: plan.max_sequence_length,
+            num_paused_blocks: 0,
+            features: plan.features,
         })
+    }
+
+    /// Of `remaining` tokens those that one step computes when `left` are free in it; `None` = it must wait. A last
+    /// chunk is never a single token, unless no step has room for two.
+    pub(super) fn share(&self, remaining: usize, left: usize, may_be_chunked: bool) -> Option<usize> {
+        if remaining <= left {
+            return (remaining > 0).then_some(remaining);
+        }
+        let leaves_one = remaining - left == 1 && self.max_tokens > 1;
+        Some(left - usize::from(leaves_one && left > 0)).filter(|&share| may_be_chunked && share > 0)
     }
 
     /// Blocks that `num_tokens` positions take.
@@ -123,6 +149,7 @@ mod tests {
             max_tokens: 16384,
             max_sequence_length: 2560,
             num_threads: Some(1),
+            features: EngineFeatures::OFF,
         }
     }
 
@@ -134,6 +161,10 @@ mod tests {
         let limits = EngineLimits::new(&plan(), cache).unwrap();
         assert_eq!(limits.num_usable_blocks, cache.num_blocks - 1);
         assert_eq!(limits.max_requests, (cache.num_blocks - 1) / 4 * 4);
+        let features = EngineFeatures { paused_kv_bytes: 3 * block_bytes + 1, ..EngineFeatures::OFF };
+        let paused =
+            limits.with_paused_buffer(&EnginePlan { features, ..plan() }, &GptConfig::GPT_583M).unwrap();
+        assert_eq!((limits.num_paused_blocks, paused.num_paused_blocks), (0, 3));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! One replica's life: step() = schedule -> forward -> sample -> postprocess.
 
 mod backend;
-mod block_allocator;
+pub(crate) mod block_hash;
+mod block_pool;
 #[expect(clippy::module_inception, reason = "the room is named after its main noun")]
 mod engine;
 mod fault;
 mod limits;
 mod offline;
 mod outcome;
+mod prefix_cache;
 mod rank;
 mod request;
 mod sampling;
@@ -22,7 +24,7 @@ pub use engine::Engine;
 pub use limits::{EngineLimits, LimitsError, kv_cache_shape};
 pub use offline::{OfflineRun, generate};
 pub use outcome::{FailedRequest, FinishReason, FinishedRequest, NewToken, StepSummary};
-pub use rank::{rank_main, run_rank};
+pub use rank::{join_as_rank, rank_main, run_rank};
 pub use request::{EngineRequest, OutputLength, Rejection};
-pub use sampling::{Sampling, SamplingError};
+pub use sampling::{MOST_ALTERNATIVES, Sampling, SamplingError};
 pub use statistics::Statistics;

@@ -1,5 +1,7 @@
 //! What comes out of an engine step.
 
+use goldlap_kernels::model::step::SampledToken;
+
 /// Everything one step produced. Requests appear in the order they were admitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepSummary {
@@ -11,6 +13,12 @@ pub struct StepSummary {
     pub num_decode_tokens: usize,
     /// Sequences that lost their KV blocks and wait to be recomputed.
     pub num_evicted: usize,
+    /// Sequences that wait for a block from this step on, and keep those they have.
+    pub num_paused: usize,
+    /// Prompt tokens found in the prefix cache by sequences admitted in this step.
+    pub num_cached_tokens: usize,
+    /// Times a sequence waited for another one of the same step to compute a block that both need.
+    pub num_deferred: usize,
     /// Seconds inside the forward pass.
     pub forward_s: f64,
     /// One entry per sequence that got a token, the finished ones included.
@@ -56,6 +64,8 @@ pub struct FinishedRequest {
     pub prompt_logprobs: Option<Vec<f32>>,
     /// Logprob of each generated token, where asked for.
     pub generated_logprobs: Option<Vec<f32>>,
+    /// Per generated token the likeliest ones in its place, likeliest first, where asked for.
+    pub generated_alternatives: Option<Vec<Vec<SampledToken>>>,
     /// Why it stopped.
     pub reason: FinishReason,
     /// Tokens it could generate at most.
@@ -64,6 +74,8 @@ pub struct FinishedRequest {
     pub clamped_from: Option<usize>,
     /// Times it lost its KV blocks and was recomputed.
     pub num_evictions: u32,
+    /// Prompt tokens that were in the prefix cache when it was admitted first.
+    pub num_cached_tokens: usize,
     /// When it was submitted.
     pub submitted_s: f64,
     /// When its first token was there.

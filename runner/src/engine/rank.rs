@@ -2,6 +2,7 @@
 
 mod desk;
 mod lifecycle;
+mod plain_link;
 mod pulse;
 mod serve;
 #[cfg(test)]
@@ -16,10 +17,11 @@ use std::time::Duration;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::coordinator::wire::{PROTOCOL_VERSION, RankReady};
-use crate::coordinator::{LinkError, RankLink};
+use crate::coordinator::{LinkError, RankLink, Tokenize};
 use crate::engine::backend::{Backend, BackendError};
 use crate::metrics::Clock;
 use crate::topology::RankSpec;
+use plain_link::PlainLink;
 use pulse::Pulse;
 use serve::Server;
 use warm_up::warm_up;
@@ -77,7 +79,22 @@ fn end_panics_with_a_line(spec: &RankSpec) {
 /// The life of the rank that `spec` describes; ends with the parent process at the latest.
 pub fn run_rank(spec: &RankSpec) -> ExitCode {
     let log = RankLog { rank: spec.rank, clock: Clock::start() };
-    match die_with_parent().and_then(|()| live(spec, log)) {
+    ended(die_with_parent().and_then(|()| live(spec, log)), log)
+}
+
+/// The life of a rank that joins a coordinator by itself, and so does not end with a parent. `plain`: the coordinator
+/// is not known to be ours; it gets the original's messages only, and prompts that are text are made tokens here.
+pub fn join_as_rank(spec: &RankSpec, plain: Option<Tokenize>) -> ExitCode {
+    let log = RankLog { rank: spec.rank, clock: Clock::start() };
+    let result = match plain {
+        None => live(spec, log),
+        Some(tokenize) => live_plainly(spec, log, tokenize),
+    };
+    ended(result, log)
+}
+
+fn ended(result: Result<(), RankError>, log: RankLog) -> ExitCode {
+    match result {
         Ok(()) => {
             log.line("stopped");
             ExitCode::SUCCESS
@@ -91,13 +108,29 @@ pub fn run_rank(spec: &RankSpec) -> ExitCode {
 
 fn live(spec: &RankSpec, log: RankLog) -> Result<(), RankError> {
     let interval = heartbeat_interval(spec.heartbeat_s)?;
-    let mut backend = Backend::open(&spec.platform, &spec.packed_model, &spec.engine)?;
-    let warmed = warm_up(backend.model.as_mut(), &backend.limits, log.clock)?;
-    log.line(&format!("{} on {}, {warmed}", spec.packed_model.display(), backend.device));
+    let backend = open(spec, log)?;
     let link = register(spec, &backend)?;
     log.line(&format!("registered at {}", spec.coordinator));
     let pulse = Pulse::start(link, interval, log.clock);
     Server::new(spec, backend, pulse, log).serve()
+}
+
+fn live_plainly(spec: &RankSpec, log: RankLog, tokenize: Tokenize) -> Result<(), RankError> {
+    let interval = heartbeat_interval(spec.heartbeat_s)?;
+    let backend = open(spec, log)?;
+    check_coordinator(&spec.coordinator)?;
+    let mut link = RankLink::connect(&spec.coordinator, spec.rank)?;
+    link.register_plainly()?;
+    log.line(&format!("registered at {}, as the original does", spec.coordinator));
+    let pulse = Pulse::start(PlainLink::new(link, tokenize), interval, log.clock);
+    Server::new(spec, backend, pulse, log).serve()
+}
+
+fn open(spec: &RankSpec, log: RankLog) -> Result<Backend, RankError> {
+    let mut backend = Backend::open(&spec.platform, &spec.packed_model, &spec.engine)?;
+    let warmed = warm_up(backend.model.as_mut(), &backend.limits, log.clock)?;
+    log.line(&format!("{} on {}, {warmed}", spec.packed_model.display(), backend.device));
+    Ok(backend)
 }
 
 fn register(spec: &RankSpec, backend: &Backend) -> Result<RankLink, RankError> {

@@ -78,10 +78,10 @@ pub enum Rejection {
         /// `max_sequence_length`.
         limit: usize,
     },
-    /// Does not fit a step, and prompts are not cut into chunks.
+    /// Does not fit a step, and prompts are not cut into chunks (`--enable-chunked-prefill`).
     #[error(
         "the prompt has {prompt} tokens, expected at most max_tokens = {limit} in one step \
-         (--inference-dynamic-batching-max-tokens)"
+         (--inference-dynamic-batching-max-tokens) without --enable-chunked-prefill"
     )]
     PromptExceedsStep {
         /// The request.
@@ -163,7 +163,7 @@ impl EngineRequest {
         if prompt > limits.max_sequence_length {
             return Err(Rejection::PromptTooLong { id, prompt, limit: limits.max_sequence_length });
         }
-        if prompt > limits.max_tokens {
+        if prompt > limits.max_tokens && !limits.features.chunked_prefill {
             return Err(Rejection::PromptExceedsStep { id, prompt, limit: limits.max_tokens });
         }
         match self.prompt.iter().position(|&token| token as usize >= vocab_size) {
@@ -193,6 +193,7 @@ impl EngineRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::EngineFeatures;
 
     const LIMITS: EngineLimits = EngineLimits {
         block_size: 4,
@@ -200,6 +201,8 @@ mod tests {
         max_requests: 4,
         max_tokens: 24,
         max_sequence_length: 30,
+        num_paused_blocks: 0,
+        features: EngineFeatures::OFF,
     };
 
     fn request(prompt: usize, output_length: OutputLength) -> EngineRequest {
@@ -250,6 +253,13 @@ mod tests {
             let text = resolve(prompt, output).unwrap_err();
             assert!(text.contains(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn chunked_prompts_may_be_longer_than_a_step() {
+        let features = EngineFeatures { chunked_prefill: true, ..EngineFeatures::OFF };
+        let limits = EngineLimits { num_usable_blocks: 100, features, ..LIMITS };
+        assert!(request(25, OutputLength::Generate(1)).resolve(&limits, 100).is_ok());
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Sampling {
     pub return_log_probs: bool,
     /// With `return_log_probs`: only those of generated tokens.
     pub skip_prompt_log_probs: bool,
+    /// With `return_log_probs`: so many of the likeliest tokens in the place of each generated one, with logprobs.
+    pub top_n_logprobs: u32,
     /// Token that ends the sequence and is kept; `None` = never.
     pub termination_id: Option<u32>,
 }
@@ -44,7 +46,16 @@ pub enum SamplingError {
         /// Asked-for mass.
         top_p: f32,
     },
+    /// Alternatives are part of the logprobs.
+    #[error("sampling: top_n_logprobs is {0}, expected 0 without return_log_probs")]
+    TopNWithoutLogprobs(u32),
+    /// More than anybody reads, and a message that nobody accepts.
+    #[error("sampling: top_n_logprobs is {0}, expected at most {MOST_ALTERNATIVES}")]
+    TopN(u32),
 }
+
+/// Alternatives to a token at most.
+pub const MOST_ALTERNATIVES: u32 = 1000;
 
 impl Sampling {
     /// Argmax, no logprobs, no end token.
@@ -54,6 +65,7 @@ impl Sampling {
         top_p: 0.0,
         return_log_probs: false,
         skip_prompt_log_probs: false,
+        top_n_logprobs: 0,
         termination_id: None,
     };
 
@@ -82,6 +94,12 @@ impl Sampling {
         }
         if !self.is_greedy() && self.temperature <= 0.0 {
             return Err(SamplingError::Temperature(self.temperature));
+        }
+        if self.top_n_logprobs > 0 && !self.return_log_probs {
+            return Err(SamplingError::TopNWithoutLogprobs(self.top_n_logprobs));
+        }
+        if self.top_n_logprobs > MOST_ALTERNATIVES {
+            return Err(SamplingError::TopN(self.top_n_logprobs));
         }
         Ok(())
     }
@@ -117,6 +135,11 @@ mod tests {
             (Sampling { top_p: -0.5, ..SAMPLED }, "top_p is -0.5"),
             (Sampling { top_k: 40, top_p: 0.5, ..SAMPLED }, "top_k is 40 and top_p is 0.5"),
             (Sampling { top_p: 0.5, ..Sampling::GREEDY }, "top_k is 1 and top_p is 0.5"),
+            (Sampling { top_n_logprobs: 2, ..Sampling::GREEDY }, "top_n_logprobs is 2, expected 0 without"),
+            (
+                Sampling { top_n_logprobs: 1001, return_log_probs: true, ..Sampling::GREEDY },
+                "top_n_logprobs is 1001, expected at most 1000",
+            ),
         ] {
             let text = sampling.validate().unwrap_err().to_string();
             assert!(text.contains(expected), "{text}");

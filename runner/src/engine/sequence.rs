@@ -1,6 +1,6 @@
 //! A request in flight: its tokens, how far they are computed, and which KV blocks hold them.
 
-use goldlap_kernels::model::step::{SampleArgs, SequenceOutput, SequenceSlice};
+use goldlap_kernels::model::step::{SampleArgs, SampledToken, SequenceOutput, SequenceSlice};
 
 use super::outcome::{FinishReason, FinishedRequest, NewToken};
 use super::request::{EngineRequest, ResolvedOutput};
@@ -23,14 +23,26 @@ pub(super) struct Sequence {
     /// Of positions `1..=len`; survives an eviction.
     prompt_logprobs: Vec<f32>,
     generated_logprobs: Vec<f32>,
+    generated_alternatives: Vec<Vec<SampledToken>>,
     num_evictions: u32,
+    /// Names of the prompt's complete blocks; none where nothing is shared.
+    block_hashes: Vec<u64>,
+    num_registered_blocks: usize,
+    /// Of its first admission.
+    num_cached_tokens: Option<usize>,
     finish: Option<FinishReason>,
     submitted_s: f64,
     first_token_s: Option<f64>,
 }
 
 impl Sequence {
-    pub(super) fn new(request: EngineRequest, output: ResolvedOutput, submitted_s: f64) -> Self {
+    /// `block_hashes` name the complete blocks of the prompt, or are empty where nothing is shared.
+    pub(super) fn new(
+        request: EngineRequest,
+        output: ResolvedOutput,
+        block_hashes: Vec<u64>,
+        submitted_s: f64,
+    ) -> Self {
         Self {
             id: request.id,
             num_prompt_tokens: request.prompt.len(),
@@ -42,7 +54,11 @@ impl Sequence {
             num_scheduled_tokens: 0,
             prompt_logprobs: Vec::new(),
             generated_logprobs: Vec::new(),
+            generated_alternatives: Vec::new(),
             num_evictions: 0,
+            block_hashes,
+            num_registered_blocks: 0,
+            num_cached_tokens: None,
             finish: None,
             submitted_s,
             first_token_s: None,
@@ -52,6 +68,11 @@ impl Sequence {
     /// Prompt and generated tokens so far.
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// Tokens whose K/V are in its blocks.
+    pub(super) fn num_computed_tokens(&self) -> usize {
+        self.num_computed_tokens
     }
 
     /// Tokens not computed yet; at least one in a live sequence.
@@ -64,8 +85,8 @@ impl Sequence {
         self.tokens.len() > self.num_prompt_tokens && self.num_remaining() == 1
     }
 
-    /// It may be fed in chunks: a first prompt fits a step (or was refused), a recomputed one need not.
-    pub(super) fn may_be_chunked(&self) -> bool {
+    /// It was computed before, and need not fit a step: a first prompt does, or prompts may be chunked.
+    pub(super) fn is_recomputed(&self) -> bool {
         self.num_evictions > 0
     }
 
@@ -86,10 +107,36 @@ impl Sequence {
         self.num_scheduled_tokens
     }
 
+    pub(super) fn block_hashes(&self) -> &[u64] {
+        &self.block_hashes
+    }
+
+    /// It owns the blocks of `num_tokens` that are computed already; `logprobs` are those of the prompt positions
+    /// 1..=num_tokens, where they are wanted.
+    pub(super) fn begin_after(&mut self, num_tokens: usize, logprobs: &[f32]) {
+        self.num_computed_tokens = num_tokens;
+        self.num_cached_tokens.get_or_insert(num_tokens);
+        let num_known = self.prompt_logprobs.len();
+        self.prompt_logprobs.extend(logprobs.iter().skip(num_known));
+    }
+
+    /// Complete prompt blocks, if some of them were computed since this was asked last.
+    pub(super) fn newly_computed_blocks(&mut self, block_size: usize) -> Option<usize> {
+        let num_blocks = (self.num_computed_tokens / block_size).min(self.block_hashes.len());
+        (std::mem::replace(&mut self.num_registered_blocks, num_blocks) < num_blocks).then_some(num_blocks)
+    }
+
+    /// Logprobs of the prompt tokens in a block, position 0 excepted, if all of them are known.
+    pub(super) fn logprobs_of_block(&self, block: usize, block_size: usize) -> Option<&[f32]> {
+        let (start, end) = (block * block_size, (block + 1) * block_size);
+        self.prompt_logprobs.get(start.saturating_sub(1)..end - 1)
+    }
+
     /// Its blocks are gone: everything must be computed again. What was returned or recorded stays.
     pub(super) fn restart(&mut self) {
         self.num_computed_tokens = 0;
         self.num_scheduled_tokens = 0;
+        self.num_registered_blocks = 0;
         self.num_evictions += 1;
     }
 
@@ -105,11 +152,15 @@ impl Sequence {
         }
     }
 
-    /// Prompt tokens whose logprobs this step's rows give; empty once all are known. A prompt is computed in
-    /// order and not evicted halfway, so the rows continue where the known ones end.
+    /// Prompt logprobs are wanted and not all known.
+    pub(super) fn lacks_prompt_logprobs(&self) -> bool {
+        self.sampling.wants_prompt_logprobs() && self.prompt_logprobs.len() + 1 < self.num_prompt_tokens
+    }
+
+    /// Prompt tokens whose logprobs this step's rows give; empty once all are known. After an eviction halfway
+    /// the first of them are known already.
     fn targets(&self) -> &[u32] {
-        let is_missing = self.prompt_logprobs.len() + 1 < self.num_prompt_tokens;
-        if !(self.sampling.wants_prompt_logprobs() && is_missing) {
+        if !self.lacks_prompt_logprobs() {
             return &[];
         }
         let end = self.num_computed_tokens + self.num_scheduled_tokens;
@@ -158,9 +209,25 @@ impl Sequence {
         }
     }
 
+    /// Alternatives wanted to the token that this step samples.
+    pub(super) fn num_alternatives(&self) -> usize {
+        if self.samples() { self.sampling.top_n_logprobs as usize } else { 0 }
+    }
+
+    /// Alternatives to the last `count` generated tokens, where they are wanted.
+    pub(super) fn latest_alternatives(&self, count: usize) -> Option<&[Vec<SampledToken>]> {
+        let all = &self.generated_alternatives;
+        (self.sampling.top_n_logprobs > 0).then(|| &all[all.len().saturating_sub(count)..])
+    }
+
     /// Takes over what the step computed; the new token, if there is one.
-    pub(super) fn absorb(&mut self, output: &SequenceOutput, now_s: f64) -> Option<NewToken> {
-        self.prompt_logprobs.extend(&output.target_logprobs);
+    pub(super) fn absorb(
+        &mut self,
+        (output, alternatives): &(SequenceOutput, Vec<SampledToken>),
+        now_s: f64,
+    ) -> Option<NewToken> {
+        let num_known = self.prompt_logprobs.len().saturating_sub(self.num_computed_tokens);
+        self.prompt_logprobs.extend(output.target_logprobs.iter().skip(num_known));
         self.num_computed_tokens += self.num_scheduled_tokens;
         self.num_scheduled_tokens = 0;
         let Some(sampled) = output.sampled else {
@@ -173,6 +240,9 @@ impl Sequence {
         self.first_token_s.get_or_insert(now_s);
         if self.sampling.return_log_probs {
             self.generated_logprobs.push(sampled.logprob);
+        }
+        if self.sampling.top_n_logprobs > 0 {
+            self.generated_alternatives.push(alternatives.clone());
         }
         self.finish = self.ends_with(sampled.token);
         Some(NewToken { id: self.id, token: sampled.token, logprob: sampled.logprob })
@@ -198,10 +268,12 @@ impl Sequence {
             generated_tokens,
             prompt_logprobs: self.sampling.wants_prompt_logprobs().then_some(self.prompt_logprobs),
             generated_logprobs: self.sampling.return_log_probs.then_some(self.generated_logprobs),
+            generated_alternatives: (self.sampling.top_n_logprobs > 0).then_some(self.generated_alternatives),
             reason,
             num_tokens_to_generate: self.output.num_tokens,
             clamped_from: self.output.clamped_from,
             num_evictions: self.num_evictions,
+            num_cached_tokens: self.num_cached_tokens.unwrap_or_default(),
             submitted_s: self.submitted_s,
             first_token_s: self.first_token_s,
             finished_s: now_s,

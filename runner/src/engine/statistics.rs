@@ -21,6 +21,16 @@ pub struct Statistics {
     pub num_decode_tokens: u64,
     /// Times a sequence lost its KV blocks.
     pub num_evictions: u64,
+    /// Times the engine was suspended.
+    pub num_suspensions: u64,
+    /// The generation epoch that was set last.
+    pub generation_epoch: Option<i64>,
+    /// Times a sequence waited for a block and kept those it had.
+    pub num_pauses: u64,
+    /// Prompt tokens found in the prefix cache, and therefore not computed.
+    pub num_cached_tokens: u64,
+    /// Times a sequence waited for a block that another one was about to compute.
+    pub num_deferred: u64,
     /// Most KV blocks in use at once.
     pub max_kv_blocks_used: u64,
     /// Seconds inside forward passes.
@@ -37,6 +47,9 @@ impl Statistics {
         self.num_prefill_tokens += step.num_prefill_tokens as u64;
         self.num_decode_tokens += step.num_decode_tokens as u64;
         self.num_evictions += step.num_evicted as u64;
+        self.num_pauses += step.num_paused as u64;
+        self.num_cached_tokens += step.num_cached_tokens as u64;
+        self.num_deferred += step.num_deferred as u64;
         self.num_requests_finished += step.finished.len() as u64;
         self.max_kv_blocks_used = max_kv_blocks_used as u64;
         self.step_seconds += step.forward_s;

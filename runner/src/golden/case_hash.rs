@@ -5,12 +5,13 @@ use serde_json::Value;
 use super::json::Json;
 
 /// Keys of a plan that say how it is judged, or where it lies, not what it computes.
-const NOT_PART: [&str; 12] = [
+const NOT_PART: [&str; 13] = [
     "name",
     "folder",
     "golden_folder",
     "metrics",
     "tolerances",
+    "uncompared",
     "time_limit",
     "num_repeats",
     "known_failure",

@@ -1,4 +1,5 @@
-//! Where goldens, pending goldens and cases lie: `<root>/<group>/<folder>/...`, one layout in all three roots.
+//! Where goldens, pending goldens and cases lie: `<root>/<group>/.../<folder>/`, one layout in all three
+//! roots. Goldens may also lie beside their cases: then two roots are one.
 
 use std::collections::BTreeSet;
 use std::io;

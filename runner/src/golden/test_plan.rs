@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::plan::{
-    Arrival, CasePlan, EnginePlan, ModelPlan, Platform, PromptSource, SamplingPlan, TerminationPlan,
-    TokenizerPlan, Topology, WorkloadPlan,
+    Arrival, CasePlan, EngineFeatures, EnginePlan, ModelPlan, Platform, PromptSource, SamplingPlan,
+    TerminationPlan, TokenizerPlan, Topology, WorkloadPlan,
 };
 
 /// The plan.
@@ -16,6 +16,8 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
         seed: 1,
         return_log_probs: true,
         skip_prompt_log_probs: false,
+        top_n_logprobs: 0,
+        stop_words: Vec::new(),
         termination: TerminationPlan::Never,
     };
     CasePlan {
@@ -33,6 +35,7 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
             max_tokens: 64,
             max_sequence_length: 64,
             num_threads: None,
+            features: EngineFeatures::OFF,
         },
         workload: WorkloadPlan {
             source: PromptSource::Inline(vec!["hi".to_owned()]),
@@ -41,9 +44,11 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
             num_tokens_to_generate: 4,
             num_tokens_from_file: false,
             max_tokens_to_generate: None,
+            conduct: crate::plan::Conduct::default(),
             max_prompt_tokens: None,
         },
         metrics,
+        uncompared: Vec::new(),
         tolerances: Vec::new(),
         time_limit: Duration::from_secs(60),
         num_repeats: 1,

@@ -45,6 +45,8 @@ pub struct Setting {
     pub platform: Platform,
     /// The cache folder: packed weights and fetched models.
     pub cache_root: PathBuf,
+    /// Random weights where a checkpoint is missing.
+    pub random_weights: bool,
 }
 
 /// The cases or their goldens cannot be listed.
@@ -137,6 +139,7 @@ impl Setting {
             golden_root: &self.roots.goldens,
             platform: &self.platform,
             environment,
+            random_weights: self.random_weights,
             exists: &|path: &Path| path.exists(),
         });
         match disposition {

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod commit;
+mod foreign;
 mod machine;
 mod platform_choice;
 mod prepared_model;
@@ -9,6 +10,7 @@ mod ranks;
 mod roots;
 mod run_case;
 mod serve;
+mod service;
 mod suite;
 mod trials;
 
@@ -19,5 +21,6 @@ pub use prepared_model::{ModelError, PreparedModel};
 pub use roots::{CASES_VARIABLE, GOLDENS_VARIABLE, OUTPUT_VARIABLE, Roots};
 pub use run_case::{CaseContext, run_case};
 pub use serve::{ServeError, ServeInputs, Served, serve};
+pub use service::{Service, ServiceEnd, ServiceInputs};
 pub use suite::{install_interrupts, suite_main};
 pub use trials::{CollectedResults, rank_role, run_trials};

@@ -24,11 +24,11 @@ pub struct Roots {
 
 impl Roots {
     /// `workspace/test_cases`, `workspace/golden_values`, `workspace/target/goldlap`, each unless `given`
-    /// (by name of the variable) says otherwise. Goldens of foreign cases lie beside them by default.
+    /// (by name of the variable) says otherwise.
     pub fn new(workspace: &Path, given: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let cases = given(CASES_VARIABLE);
-        let default_goldens = match cases.as_deref().and_then(Path::parent) {
-            Some(parent) => parent.join("golden_values"),
+        let default_goldens = match cases.as_deref() {
+            Some(cases) => goldens_of(cases),
             None => workspace.join("golden_values"),
         };
         Self {
@@ -74,6 +74,13 @@ fn absolute(path: &Path) -> PathBuf {
     }
 }
 
+/// `golden_values` beside the cases' root, if it is there; else the cases' root itself: Megatron keeps each golden in
+/// its case's folder.
+fn goldens_of(cases: &Path) -> PathBuf {
+    let beside = cases.parent().map(|parent| parent.join("golden_values"));
+    beside.filter(|folder| folder.is_dir()).unwrap_or_else(|| cases.to_path_buf())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,11 +102,17 @@ mod tests {
     fn goldens_follow_the_cases_unless_named() {
         let roots = Roots::new(Path::new("/w"), |_| None);
         assert_eq!(roots.goldens, Path::new("/w/golden_values"));
-        let roots = Roots::new(Path::new("/w"), |name| (name == CASES_VARIABLE).then(|| "/x/cases".into()));
-        assert_eq!(
-            (roots.cases.as_path(), roots.goldens.as_path()),
-            (Path::new("/x/cases"), Path::new("/x/golden_values"))
-        );
         assert_eq!(roots.output, Path::new("/w/target/goldlap"));
+        let root = tempfile::tempdir().unwrap();
+        let cases = root.path().join("cases");
+        let roots = || Roots::new(Path::new("/w"), |name| (name == CASES_VARIABLE).then(|| cases.clone()));
+        assert_eq!(
+            (&roots().cases, &roots().goldens),
+            (&cases, &cases),
+            "without a root, in the cases' folders"
+        );
+        let beside = root.path().join("golden_values");
+        std::fs::create_dir(&beside).unwrap();
+        assert_eq!(roots().goldens, beside);
     }
 }

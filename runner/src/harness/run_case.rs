@@ -1,17 +1,19 @@
 //! One case from plan to verdict: the route through all rooms.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use goldlap_kernels::model::store::Store as Cache;
 
 use super::commit::commit_of;
+use super::foreign::{ForeignInputs, serve_elsewhere};
 use super::machine::{between, machine_limits, num_cores};
 use super::prepared_model::PreparedModel;
 use super::ranks::threads_per_rank;
 use super::serve::{ServeInputs, Served, serve};
+use crate::client::Progress;
 use crate::golden::{Metric, Policy, Run, Store, judge};
-use crate::metrics::{Clock, Metrics, RunRecord, WallTime};
+use crate::metrics::{Clock, Metrics, RequestOutcome, RunRecord, WallTime};
 use crate::plan::{CasePlan, KnownFailure};
 use crate::report::{
     CaseOutcome, CaseReport, CaseResult, MegatronLayout, RunId, RunProgress, megatron_output, run_folder,
@@ -36,13 +38,16 @@ pub struct CaseContext {
     pub faults: Vec<(u32, Fault)>,
     /// Throughput is measured, so cases never overlap.
     pub turn: Mutex<()>,
+    /// A coordinator that somebody else started, instead of our own with our own ranks.
+    pub endpoint: Option<String>,
 }
 
 /// What all repeats of a case share.
 struct Prepared {
     tokenizer: Arc<Tokenizer>,
     requests: Vec<TimedRequest>,
-    model: PreparedModel,
+    /// `None` where somebody else serves.
+    model: Option<PreparedModel>,
 }
 
 /// A run that took place, and where its record is.
@@ -59,6 +64,7 @@ pub fn run_case(plan: &CasePlan, context: &CaseContext) -> CaseResult {
     let clock = Clock::start();
     let runs = prepare(plan, context).and_then(|prepared| repeat(plan, context, &prepared));
     let mut result = match runs {
+        Ok(runs) if plan.metrics.is_empty() => compared_nothing(plan, &runs),
         Ok(runs) => judged(plan, context, &runs),
         Err(why) => CaseResult::failed(&plan.name, format!("the case could not run: {why}")),
     };
@@ -73,8 +79,13 @@ fn prepare(plan: &CasePlan, context: &CaseContext) -> Result<Prepared, String> {
     let tokenizer = Tokenizer::load(&plan.tokenizer).map_err(|error| error.to_string())?;
     let requests = workload::build(&plan.workload, &tokenizer, plan.engine.max_sequence_length)
         .map_err(|error| error.to_string())?;
-    let model = PreparedModel::prepare(&plan.model, &context.cache, num_cores())
-        .map_err(|error| error.to_string())?;
+    let model = match context.endpoint {
+        Some(_) => None,
+        None => Some(
+            PreparedModel::prepare(&plan.model, &context.cache, num_cores())
+                .map_err(|error| error.to_string())?,
+        ),
+    };
     Ok(Prepared { tokenizer: Arc::new(tokenizer), requests, model })
 }
 
@@ -91,32 +102,64 @@ fn run_once(
     let id = RunId::new(WallTime::now());
     let folder = run_folder(&context.output, &id);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let wants_limits = plan.metrics.iter().any(|metric| metric == Metric::Efficiency.name());
-    let num_threads =
-        threads_per_rank(&plan.engine, plan.topology.data_parallel) * plan.topology.data_parallel;
-    let limits = || wants_limits.then(|| machine_limits(num_threads)).transpose();
     let progress = RunProgress::new(&plan.name, plan.topology.data_parallel, prepared.requests.len());
-    let inputs = ServeInputs {
-        plan,
-        model: &prepared.model,
-        tokenizer: &prepared.tokenizer,
-        requests: &prepared.requests,
-        executable: &context.executable,
-        folder: &folder,
-        faults: &context.faults,
-        repeat,
-        commit: commit_of(&plan.folder),
-    };
-    let before = limits()?;
-    let mut served =
-        serve(&inputs, &mut |done| progress.update(&plan.name, done)).map_err(|error| error.to_string())?;
-    served.record.machine_limits = before.zip(limits()?).map(|(before, after)| between(before, after));
+    let served = serve_once(plan, context, prepared, &folder, repeat, &mut |done| {
+        progress.update(&plan.name, done);
+    })?;
     drop(progress);
     let summary = Metrics::of(&served.record, None);
     let path =
         write_record(&context.output, &id, &served.record, &summary).map_err(|error| error.to_string())?;
     write_output(plan, &served.record, &summary)?;
     Ok(Recorded { served, summary, path })
+}
+
+fn serve_once(
+    plan: &CasePlan,
+    context: &CaseContext,
+    prepared: &Prepared,
+    folder: &Path,
+    repeat: u32,
+    on_progress: &mut dyn FnMut(&Progress),
+) -> Result<Served, String> {
+    let (requests, commit) = (prepared.requests.as_slice(), commit_of(&plan.folder));
+    match (&prepared.model, &context.endpoint) {
+        (_, Some(endpoint)) => {
+            serve_elsewhere(&ForeignInputs { endpoint, plan, requests, repeat, commit }, on_progress)
+                .map_err(|error| error.to_string())
+        }
+        (None, None) => Err("the model was not prepared".to_owned()),
+        (Some(model), None) => {
+            let inputs = ServeInputs {
+                plan,
+                model,
+                tokenizer: &prepared.tokenizer,
+                requests,
+                executable: &context.executable,
+                folder,
+                faults: &context.faults,
+                repeat,
+                commit,
+            };
+            serve_measured(&inputs, on_progress)
+        }
+    }
+}
+
+/// A run of our own ranks; where efficiency is asked for, with what the machine could do before and after.
+fn serve_measured(
+    inputs: &ServeInputs<'_>,
+    on_progress: &mut dyn FnMut(&Progress),
+) -> Result<Served, String> {
+    let plan = inputs.plan;
+    let wants_limits = plan.metrics.iter().any(|metric| metric == Metric::Efficiency.name());
+    let num_threads =
+        threads_per_rank(&plan.engine, plan.topology.data_parallel) * plan.topology.data_parallel;
+    let limits = || wants_limits.then(|| machine_limits(num_threads)).transpose();
+    let before = limits()?;
+    let mut served = serve(inputs, on_progress).map_err(|error| error.to_string())?;
+    served.record.machine_limits = before.zip(limits()?).map(|(before, after)| between(before, after));
+    Ok(served)
 }
 
 /// Megatron's output JSON, where the case asks for it.
@@ -154,6 +197,27 @@ fn judged(plan: &CasePlan, context: &CaseContext, runs: &[Recorded]) -> CaseResu
         records,
         judgement: Some(judgement),
     }
+}
+
+/// A run of random weights whose case compares only what the weights generate: requests must still be served.
+fn compared_nothing(plan: &CasePlan, runs: &[Recorded]) -> CaseResult {
+    let requests = || runs.iter().flat_map(|run| &run.served.record.requests);
+    let faults: Vec<String> = requests()
+        .filter(|request| request.outcome != RequestOutcome::Completed)
+        .map(|request| format!("request {}: {:?}", request.id, request.outcome))
+        .chain(runs.iter().flat_map(|run| run.served.record.rank_faults.iter().cloned()))
+        .collect();
+    if !faults.is_empty() {
+        return CaseResult::failed(&plan.name, faults.join("\n"));
+    }
+    let reason = format!(
+        "served {} requests on random weights and compared nothing: METRICS names only {}",
+        requests().count(),
+        plan.uncompared.join(", ")
+    );
+    let records = runs.iter().map(|run| run.path.clone()).collect();
+    let summaries = runs.iter().map(|run| run.summary.clone()).collect();
+    CaseResult { records, summaries, ..CaseResult::skipped(&plan.name, reason) }
 }
 
 /// A known failure must fail: one that passes is no longer known, and its file must say so.

@@ -32,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long ranks may take to hand over their records after STOP.
 const REPORT_TIMEOUT_S: f64 = 10.0;
 /// A rank whose heartbeats stop for this long is lost. Ranks beat twice a second from a thread of their own.
-const HEARTBEAT_LIMIT_S: f64 = 5.0;
+pub(super) const HEARTBEAT_LIMIT_S: f64 = 5.0;
 
 /// Everything one run needs.
 pub struct ServeInputs<'a> {
@@ -154,6 +154,7 @@ fn drive(
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Vec<RequestRecord>, ServeError> {
     let mut client = Client::connect(running.coordinator.endpoint(), running.clock, CONNECT_TIMEOUT)?;
+    client.set_conduct(inputs.plan.workload.conduct.clone());
     let arrival = inputs.plan.workload.arrival;
     let records = client.run(inputs.requests, arrival, running.deadline_s, on_progress);
     client.pause()?;
@@ -246,7 +247,7 @@ fn record(
     }
 }
 
-fn log_tails(fleet: &Fleet, specs: &[RankSpec]) -> String {
+pub(super) fn log_tails(fleet: &Fleet, specs: &[RankSpec]) -> String {
     let tails = specs.iter().map(|RankSpec { rank, .. }| {
         format!("rank {rank}: its log ends:\n{}", fleet.log_tail(*rank, LOG_LINES))
     });

@@ -36,7 +36,8 @@ fn run(workspace: &Path, arguments: Arguments) -> Result<ExitCode, String> {
     let cache = Cache::open().map_err(|error| error.to_string())?;
     let roots = Roots::from_environment(workspace);
     let context = CaseContext::new(&roots, cache.clone()).map_err(|error| error.to_string())?;
-    let setting = Setting { roots, platform: choice.platform, cache_root: cache.root().to_path_buf() };
+    let cache_root = cache.root().to_path_buf();
+    let setting = Setting { roots, platform: choice.platform, cache_root, random_weights: false };
     install_interrupts().map_err(|error| error.to_string())?;
     let results = CollectedResults::default();
     let conclusion =
@@ -64,6 +65,7 @@ impl CaseContext {
             policy: Policy::Pend,
             faults: Vec::new(),
             turn: Mutex::new(()),
+            endpoint: None,
         })
     }
 }

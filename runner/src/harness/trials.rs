@@ -60,9 +60,9 @@ fn trial(
     let results = Arc::clone(results);
     let name = case.name.clone();
     match case.fate {
-        Fate::Run(plan) => Trial::test(name, move || run(&plan, &context, &results)),
+        Fate::Run(plan) => Trial::ignorable_test(name, move || run(&plan, &context, &results)),
         Fate::Invalid(error) => {
-            Trial::test(name, move || finish(CaseResult::failed(&case.name, error), &results))
+            Trial::ignorable_test(name, move || finish(CaseResult::failed(&case.name, error), &results))
         }
         // nextest and `--list --ignored` know only skips that are decided in the list; elsewhere the
         // line says why.
@@ -74,13 +74,14 @@ fn trial(
     }
 }
 
-fn run(plan: &CasePlan, context: &CaseContext, results: &CollectedResults) -> Result<(), Failed> {
+fn run(plan: &CasePlan, context: &CaseContext, results: &CollectedResults) -> Result<Completion, Failed> {
     finish(run_case(plan, context), results)
 }
 
-fn finish(result: CaseResult, results: &CollectedResults) -> Result<(), Failed> {
+fn finish(result: CaseResult, results: &CollectedResults) -> Result<Completion, Failed> {
     let verdict = match &result.outcome {
-        CaseOutcome::Passed | CaseOutcome::KnownFailure { .. } | CaseOutcome::Skipped { .. } => Ok(()),
+        CaseOutcome::Passed | CaseOutcome::KnownFailure { .. } => Ok(Completion::Completed),
+        CaseOutcome::Skipped { reason } => Ok(Completion::ignored_with(reason.clone())),
         CaseOutcome::Failed { why } => Err(Failed::from(why)),
     };
     add(result, results);

@@ -77,6 +77,15 @@ pub struct RequestRecord {
     pub prompt_logprobs: Option<Vec<f32>>,
     /// Logprob of each generated token, where asked for.
     pub generated_logprobs: Option<Vec<f32>>,
+    /// Per generated token the likeliest ones in its place, as text with logprobs, likeliest first; where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated_top_n_logprobs: Option<Vec<Vec<(String, f32)>>>,
+    /// Prompt tokens that its rank found in the prefix cache.
+    #[serde(default)]
+    pub num_cached_tokens: u64,
+    /// Times it lost its KV blocks at its rank and was computed again.
+    #[serde(default)]
+    pub num_evictions: u64,
 }
 
 /// New tokens that came with one reply.
@@ -122,6 +131,24 @@ pub struct RankRecord {
     pub num_prefill_tokens: u64,
     /// Decode tokens computed.
     pub num_decode_tokens: u64,
+    /// Prompt tokens found in the prefix cache, and therefore not computed.
+    #[serde(default)]
+    pub num_cached_tokens: u64,
+    /// Times a request waited for a block that another one was about to compute.
+    #[serde(default)]
+    pub num_deferred: u64,
+    /// Times a request lost its KV blocks and was computed again.
+    #[serde(default)]
+    pub num_evictions: u64,
+    /// Times it was suspended and resumed.
+    #[serde(default)]
+    pub num_suspensions: u64,
+    /// The generation epoch it was told last.
+    #[serde(default)]
+    pub generation_epoch: Option<i64>,
+    /// Times a request waited for a KV block and kept those it had.
+    #[serde(default)]
+    pub num_pauses: u64,
     /// KV blocks in the pool.
     pub num_kv_blocks: u64,
     /// Most KV blocks in use at once.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use goldlap_kernels::model::config::GptConfig;
 use serde::Serialize;
 
+use super::conduct::Conduct;
+use super::engine_features::EngineFeatures;
 use super::platform::Platform;
 
 /// A case, resolved for one platform. Nothing in it is optional because it was forgotten:
@@ -33,6 +35,10 @@ pub struct CasePlan {
     pub workload: WorkloadPlan,
     /// Metrics compared with the golden, in the file's order.
     pub metrics: Vec<String>,
+    /// Metrics that METRICS names and this run cannot compare: random weights stand for the case's own. Where no
+    /// other metric is left, the run ends as skipped, for it compared nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub uncompared: Vec<String>,
     /// Tolerances by metric name that differ from the comparator's default.
     pub tolerances: Vec<(String, f64)>,
     /// The whole case, launch to verdict, must end by then.
@@ -117,6 +123,8 @@ pub struct EnginePlan {
     pub max_sequence_length: usize,
     /// Threads of a replica's kernels; `None` = this replica's share of the machine's cores.
     pub num_threads: Option<usize>,
+    /// What the engine does beyond plain continuous batching.
+    pub features: EngineFeatures,
 }
 
 /// Requests and their timetable.
@@ -134,6 +142,8 @@ pub struct WorkloadPlan {
     pub num_tokens_from_file: bool,
     /// Output length is capped at this many tokens, after everything else (`--num-tokens-to-generate-max`).
     pub max_tokens_to_generate: Option<usize>,
+    /// What the client does between requests.
+    pub conduct: Conduct,
     /// Prompts are cut to this many tokens (`--num-tokens-to-prompt-max`).
     pub max_prompt_tokens: Option<usize>,
 }
@@ -182,7 +192,7 @@ pub enum Arrival {
 }
 
 /// Sampling of a whole case.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SamplingPlan {
     /// Divides the logits.
     pub temperature: f32,
@@ -196,6 +206,10 @@ pub struct SamplingPlan {
     pub return_log_probs: bool,
     /// Only generated logprobs are returned.
     pub skip_prompt_log_probs: bool,
+    /// The likeliest tokens returned in the place of each generated one (`--top-n-logprobs`).
+    pub top_n_logprobs: u32,
+    /// Texts that end a request (`--stop-words`).
+    pub stop_words: Vec<String>,
     /// Token that ends a sequence (`--termination-id`).
     pub termination: TerminationPlan,
 }

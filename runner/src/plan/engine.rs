@@ -4,6 +4,7 @@ use goldlap_kernels::model::config::{GptConfig, PositionEmbedding};
 use goldlap_kernels::ops::kv_cache::KEY_GROUP;
 
 use super::case_plan::{EnginePlan, ModelPlan, Origin};
+use super::engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
 use super::resolution::Resolution;
 
 const BYTES_PER_GIB: f64 = 1_073_741_824.0;
@@ -35,6 +36,7 @@ impl Resolution<'_> {
             max_tokens: max_tokens?,
             max_sequence_length: max_sequence_length?,
             num_threads,
+            features: self.engine_features(),
         })
     }
 
@@ -68,6 +70,41 @@ impl Resolution<'_> {
             return None;
         }
         Some(block_size)
+    }
+
+    fn engine_features(&mut self) -> EngineFeatures {
+        EngineFeatures {
+            chunked_prefill: self.switch("--enable-chunked-prefill"),
+            paused_kv_bytes: self.paused_kv_bytes(),
+            suspended_kv: self.suspended_kv(),
+            prefix_caching: self.prefix_caching(),
+        }
+    }
+
+    fn suspended_kv(&mut self) -> SuspendedKv {
+        match self.text("--rl-kv-cache-management-mode").as_deref() {
+            Some("offload") => SuspendedKv::Offload,
+            Some("recompute") => SuspendedKv::Recompute,
+            Some(_) | None => SuspendedKv::Persist,
+        }
+    }
+
+    fn paused_kv_bytes(&mut self) -> u64 {
+        const FLAG: &str = "--inference-dynamic-batching-paused-buffer-size-gb";
+        let gib = self.number_in(FLAG, |gib| (0.0..=1e6).contains(&gib), "between 0 and 1e6");
+        (gib.unwrap_or_default() * BYTES_PER_GIB) as u64
+    }
+
+    fn prefix_caching(&mut self) -> Option<CacheEviction> {
+        const POLICY: &str = "--inference-dynamic-batching-prefix-caching-eviction-policy";
+        if !self.switch("--inference-dynamic-batching-prefix-caching") {
+            self.ignore(POLICY, "has an effect with --inference-dynamic-batching-prefix-caching only");
+            return None;
+        }
+        match self.text(POLICY).as_deref() {
+            Some("lru") => Some(CacheEviction::Lru),
+            Some(_) | None => Some(CacheEviction::RefZero),
+        }
     }
 }
 

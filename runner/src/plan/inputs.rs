@@ -22,6 +22,9 @@ pub struct PlanInputs<'a> {
     pub platform: &'a Platform,
     /// Values of `${NAME}`.
     pub environment: &'a Environment,
+    /// Weights and vocabularies that are not there are replaced: random weights of the case's architecture, the
+    /// built-in vocabulary. What such a run generates is compared with nothing.
+    pub random_weights: bool,
     /// Whether a file or folder exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
 }

@@ -3,7 +3,7 @@
 use super::case_plan::Origin;
 use super::resolution::Resolution;
 use crate::config::{KeyPath, Scalar, suggestion};
-use crate::golden::{METRICS, Metric, Needs};
+use crate::golden::{METRICS, Metric, Needs, Scope};
 
 /// Metrics of the original that this version cannot compare.
 const NOT_YET: [(&str, &str); 1] = [("routing_indices", "mixture of experts is not implemented yet")];
@@ -38,6 +38,18 @@ impl Resolution<'_> {
         }
         self.note("METRICS", metrics.join(", "), origin, "compared with the golden record");
         metrics
+    }
+
+    /// Splits metrics into those that this run can compare and those that it cannot: what random weights generate
+    /// has nothing to do with the golden of a checkpoint.
+    pub(super) fn comparable(&self, metrics: Vec<String>) -> (Vec<String>, Vec<String>) {
+        let depends =
+            |name: &String| METRICS.iter().any(|row| row.name == name && row.scope == Scope::PerRequest);
+        if self.replaced {
+            metrics.into_iter().partition(|name| !depends(name))
+        } else {
+            (metrics, Vec::new())
+        }
     }
 
     /// Whether the metric is one that this case can measure.

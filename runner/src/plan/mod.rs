@@ -4,7 +4,9 @@
 mod architecture;
 mod arguments;
 mod case_plan;
+mod conduct;
 mod engine;
+mod engine_features;
 pub mod explain;
 mod inputs;
 mod keys;
@@ -18,6 +20,8 @@ mod topology;
 mod workload;
 
 pub use case_plan::*;
+pub use conduct::Conduct;
+pub use engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
 pub use inputs::{Disposition, PlanInputs};
 pub use platform::Platform;
 pub use resolve::plan_case;

@@ -42,6 +42,11 @@ impl Resolution<'_> {
     pub(super) fn model(&mut self, tokenizer: Option<&TokenizerPlan>) -> Option<ModelPlan> {
         match self.path("--load") {
             PathArgument::Absent => self.random_model(tokenizer),
+            argument if self.is_replaced(&argument) => {
+                self.replaced = true;
+                self.ignore("--load", "not there: random weights were asked for");
+                self.random_model(tokenizer)
+            }
             argument => {
                 for flag in ARCHITECTURE_FLAGS {
                     self.ignore(flag, "the checkpoint's own config decides");
@@ -50,6 +55,16 @@ impl Resolution<'_> {
                 self.hugging_face_folder(path)
             }
         }
+    }
+
+    /// Whether a checkpoint or a vocabulary is missing that the run was told to do without.
+    pub(super) fn is_replaced(&self, argument: &PathArgument) -> bool {
+        self.inputs.random_weights
+            && match argument {
+                PathArgument::Absent => false,
+                PathArgument::Unset(_) => true,
+                PathArgument::Given { path, .. } => !(self.inputs.exists)(path),
+            }
     }
 
     fn hugging_face_folder(&mut self, path: PathBuf) -> Option<ModelPlan> {

@@ -32,6 +32,8 @@ pub(super) struct Resolution<'a> {
     obstacles: Vec<String>,
     pub(super) settings: Vec<Setting>,
     pub(super) ignored: Vec<IgnoredFlag>,
+    /// Random weights stand for a missing checkpoint.
+    pub(super) replaced: bool,
 }
 
 /// A path flag.
@@ -52,7 +54,9 @@ impl<'a> Resolution<'a> {
         let platform = inputs.platform.to_string();
         let arguments = arguments::merge(case, &platform, inputs.environment, &mut problems);
         let (settings, ignored) = (Vec::with_capacity(64), Vec::with_capacity(64));
-        let mut this = Self { inputs, case, arguments, problems, obstacles: Vec::new(), settings, ignored };
+        let obstacles = Vec::new();
+        let mut this =
+            Self { inputs, case, arguments, problems, obstacles, settings, ignored, replaced: false };
         this.note_unused_flags();
         this
     }

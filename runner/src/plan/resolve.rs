@@ -58,6 +58,7 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
     let throughput_check_only = resolution.switch("--throughput-check-only");
     let metrics = resolution.metrics();
     let tolerances = resolution.tolerances(&metrics);
+    let (metrics, uncompared) = resolution.comparable(metrics);
     let time_limit = resolution.time_limit();
     let num_repeats = resolution.num_repeats();
     let inputs = resolution.inputs;
@@ -72,6 +73,7 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
         engine: engine?,
         workload: workload?,
         metrics,
+        uncompared,
         tolerances,
         time_limit: time_limit?,
         num_repeats: num_repeats?,

@@ -16,6 +16,21 @@ pub(crate) fn bare_environment() -> Environment {
 
 /// Plans a text as the case `gpt::<folder>`, in a world where the given paths exist.
 fn plan_in(folder: &str, text: &str, platform: &str, existing: &[&str]) -> Disposition {
+    plan_with(folder, text, platform, existing, false)
+}
+
+/// [`plan_in`] on the CPU with random weights for what is missing, which is everything.
+fn random_plan_in(folder: &str, text: &str) -> Disposition {
+    plan_with(folder, text, "cpu", &[], true)
+}
+
+fn plan_with(
+    folder: &str,
+    text: &str,
+    platform: &str,
+    existing: &[&str],
+    random_weights: bool,
+) -> Disposition {
     let case = match CaseFile::parse(Path::new("model_config.yaml"), text.to_owned()) {
         Ok(case) => case,
         Err(error) => return Disposition::Invalid(error),
@@ -27,6 +42,7 @@ fn plan_in(folder: &str, text: &str, platform: &str, existing: &[&str]) -> Dispo
         golden_root: Path::new("/goldens"),
         platform: &platform.parse().unwrap(),
         environment: &bare_environment(),
+        random_weights,
         exists: &|path| existing.iter().any(|known| path == Path::new(known)),
     })
 }

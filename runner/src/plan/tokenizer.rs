@@ -21,6 +21,10 @@ impl Resolution<'_> {
                 self.note("--tokenizer-model", "built-in", Origin::Default, "vocabulary of the tokenizer");
                 Some(TokenizerPlan::BuiltIn)
             }
+            (Some("TikTokenizer" | "HuggingFaceTokenizer"), model) if self.is_replaced(&model) => {
+                self.ignore("--tokenizer-model", "not there: the built-in vocabulary stands for it");
+                Some(TokenizerPlan::BuiltIn)
+            }
             (Some("TikTokenizer"), model) => {
                 Some(TokenizerPlan::TikToken { path: self.existing("--tokenizer-model", model)?, pattern })
             }
@@ -51,6 +55,7 @@ impl Resolution<'_> {
                 self.error("--tokenizer-type", "HuggingFaceTokenizer needs --tokenizer-model", Some(help));
                 None
             }
+            argument if self.is_replaced(&argument) => Some(TokenizerPlan::BuiltIn),
             // The missing checkpoint is an obstacle already.
             PathArgument::Unset(_) => None,
             PathArgument::Given { path, .. } => {

@@ -2,6 +2,7 @@
 
 use super::case_plan::{Arrival, PromptSource, SamplingPlan, TerminationPlan, WorkloadPlan};
 use super::resolution::{PathArgument, Resolution};
+use crate::engine::MOST_ALTERNATIVES;
 
 /// More synthetic requests than this is a mistake in the rate or the duration.
 const MOST_REQUESTS: f64 = 1e6;
@@ -14,6 +15,7 @@ impl Resolution<'_> {
         let arrival = self.arrival(rate, seed?);
         let sampling = self.sampling(seed?);
         let num_tokens_to_generate = self.count("--num-tokens-to-generate");
+        let conduct = self.conduct();
         let num_tokens_from_file = self.switch("--num-tokens-from-file");
         if num_tokens_from_file && !self.is_given("--prompt-file") {
             self.error("--num-tokens-from-file", "needs --prompt-file", None);
@@ -24,6 +26,7 @@ impl Resolution<'_> {
             sampling: sampling?,
             num_tokens_to_generate: num_tokens_to_generate?,
             num_tokens_from_file,
+            conduct: conduct?,
             max_tokens_to_generate: self.count("--num-tokens-to-generate-max"),
             max_prompt_tokens: self.count("--num-tokens-to-prompt-max"),
         })
@@ -84,6 +87,8 @@ impl Resolution<'_> {
         let top_p = self.number_in("--top_p", |p| (0.0..=1.0).contains(&p), "between 0 and 1");
         let return_log_probs = self.switch("--return-log-probs");
         let skip_prompt_log_probs = self.switch("--skip-prompt-log-probs");
+        let top_n_logprobs = self.top_n_logprobs(return_log_probs);
+        let stop_words = self.stop_words();
         let termination = self.termination();
         let (top_k, top_p) = (top_k?, top_p?);
         if top_k > 0 && top_p > 0.0 {
@@ -97,8 +102,34 @@ impl Resolution<'_> {
             seed,
             return_log_probs,
             skip_prompt_log_probs,
+            top_n_logprobs: top_n_logprobs?,
+            stop_words: stop_words?,
             termination: termination?,
         })
+    }
+
+    fn top_n_logprobs(&mut self, return_log_probs: bool) -> Option<u32> {
+        const FLAG: &str = "--top-n-logprobs";
+        let count = u32::try_from(self.count(FLAG)?).ok()?;
+        if count > MOST_ALTERNATIVES {
+            self.error(FLAG, format!("expected at most {MOST_ALTERNATIVES}, got {count}"), None);
+            return None;
+        }
+        if count > 0 && !return_log_probs {
+            self.error(FLAG, "needs --return-log-probs", Some("write --return-log-probs: true too"));
+            return None;
+        }
+        Some(count)
+    }
+
+    fn stop_words(&mut self) -> Option<Vec<String>> {
+        const FLAG: &str = "--stop-words";
+        let words = self.words(FLAG).unwrap_or_default();
+        if words.iter().any(String::is_empty) {
+            self.error(FLAG, "expected texts that are not empty, got an empty one", None);
+            return None;
+        }
+        Some(words)
     }
 
     fn report_both_filters(&mut self, top_k: usize, top_p: f64) {

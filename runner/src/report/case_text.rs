@@ -117,6 +117,13 @@ fn recorded_only(verdict: &Verdict) -> Vec<(&str, &str)> {
     verdict.metrics.iter().filter_map(why).collect()
 }
 
+/// What a comparison found, metric by metric: problems, differences, notes, and how many assertions were made.
+pub fn verdict_text(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    write_verdict(&mut text, verdict);
+    text
+}
+
 fn write_verdict(text: &mut String, verdict: &Verdict) {
     for problem in &verdict.problems {
         let _ = writeln!(text, "  problem: {problem}");

@@ -10,7 +10,7 @@ mod run_id;
 
 pub(crate) use atomic_file::hold_writers;
 pub use atomic_file::write_atomically;
-pub use case_text::{CaseReport, RankLogTail};
+pub use case_text::{CaseReport, RankLogTail, verdict_text};
 pub use megatron_output::{MegatronLayout, megatron_output};
 pub use progress::RunProgress;
 pub use record_file::{run_folder, write_record};

@@ -102,7 +102,7 @@ pub fn build(
     tokenizer: &Tokenizer,
     max_sequence_length: usize,
 ) -> Result<Vec<TimedRequest>, WorkloadError> {
-    let sampling = resolve_sampling(plan.sampling, tokenizer)?;
+    let sampling = resolve_sampling(plan.sampling.clone(), tokenizer)?;
     let (prompts, offsets) = prompts_with_offsets(plan, tokenizer, max_sequence_length)?;
     let mut requests = Vec::with_capacity(prompts.len());
     for ((index, prompt), arrival_s) in prompts.into_iter().enumerate().zip(offsets) {
@@ -119,7 +119,7 @@ pub fn build(
             prompt: Some(text),
             prompt_tokens,
             num_tokens_to_generate: output_tokens.min(room),
-            sampling,
+            sampling: sampling.clone(),
         });
     }
     Ok(requests)

@@ -70,7 +70,7 @@ impl Scene {
 
     pub(super) fn setting(&self) -> Setting {
         let roots = Roots::new(self.root(), |_| None);
-        Setting { roots, platform: Platform::Cpu, cache_root: self.at("cache") }
+        Setting { roots, platform: Platform::Cpu, cache_root: self.at("cache"), random_weights: false }
     }
 
     pub(super) fn context(&self) -> Result<CaseContext, Failed> {
@@ -83,6 +83,7 @@ impl Scene {
             policy: Policy::Pend,
             faults: Vec::new(),
             turn: Mutex::new(()),
+            endpoint: None,
         })
     }
 

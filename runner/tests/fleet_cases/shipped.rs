@@ -25,7 +25,7 @@ const TWINS: [&str; 2] = [
 fn setting(cache: &TempDir) -> Setting {
     let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let roots = Roots::new(workspace, |_| None);
-    Setting { roots, platform: Platform::Cpu, cache_root: cache.path().to_owned() }
+    Setting { roots, platform: Platform::Cpu, cache_root: cache.path().to_owned(), random_weights: false }
 }
 
 fn every_case_plans_on_cpu() -> Result<(), Failed> {

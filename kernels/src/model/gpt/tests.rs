@@ -1,5 +1,6 @@
 //! The model against an f64 reference, and its invariants, bit for bit, on small random models of many architectures.
 
+mod alternatives;
 mod architectures;
 mod invariants;
 mod reference;

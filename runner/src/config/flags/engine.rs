@@ -19,12 +19,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     used("--inference-dynamic-batching-max-tokens", Integer(1), Some("16384"), "tokens in one step"),
     used("--inference-max-seq-length", Integer(1), Some("2560"), "prompt and output of one request, tokens"),
     used("--seed", Integer(0), Some("1234"), "key of sampling, of arrivals and of random weights"),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-paused-buffer-size-gb",
         Number,
-        None,
-        "KV that paused requests may keep, GiB",
-        "pausing changes no result; the pool is one",
+        Some("0.0"),
+        "KV that sequences may keep while they wait for a block, GiB; part of the pool",
     ),
     irrelevant(
         "--inference-dynamic-batching-unified-memory-level",
@@ -33,19 +32,17 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "KV pool in unified memory",
         "decides where memory lives, which never changes results",
     ),
-    not_yet(
+    used(
         "--inference-dynamic-batching-prefix-caching",
         Switch,
         None,
-        "share KV blocks of equal prefixes",
-        "prefix caching is not implemented yet",
+        "share KV blocks of equal prefixes; an output never depends on it",
     ),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-prefix-caching-eviction-policy",
         Choice(&["ref_zero", "lru"]),
         Some("ref_zero"),
-        "which cached block goes first",
-        PREFIX_CACHING_ONLY,
+        "forget a cached block with its last owner, or when memory is needed",
     ),
     irrelevant(
         "--inference-dynamic-batching-prefix-caching-coordinator-policy",
@@ -131,12 +128,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "note every token as an event",
         "the record of a run always has them",
     ),
-    not_yet(
+    used(
         "--enable-chunked-prefill",
         Switch,
         None,
-        "split long prompts over several steps",
-        "chunked prefill is not implemented yet",
+        "split prompts over several steps; an output never depends on it",
     ),
     irrelevant("--decode-only-cuda-graphs", Switch, None, "capture decode steps only", GRAPHS),
     irrelevant("--inference-cuda-graph-all-prefills", Switch, None, "capture all prefills", GRAPHS),
@@ -207,12 +203,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     irrelevant("--inference-wandb-logging", Switch, None, "log to Weights & Biases", SWITCHES),
     irrelevant("--inference-text-gen-server-logging", Switch, None, "log requests of the server", SWITCHES),
-    irrelevant(
+    used(
         "--rl-kv-cache-management-mode",
         Choice(&["persist", "offload", "recompute"]),
         Some("persist"),
-        "KV cache while suspended",
-        "has an effect with --suspend-resume-interval only",
+        "what becomes of the KV cache while the engine is suspended; an output never depends on it",
     ),
     irrelevant("--no-rl-persist-cuda-graphs", Switch, None, "capture graphs again on resume", GRAPHS),
     irrelevant("--rl-persist-cuda-graphs", Switch, None, "keep graphs over a suspension", GRAPHS),

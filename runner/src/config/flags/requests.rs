@@ -16,14 +16,13 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     used("--return-log-probs", Switch, None, "return logprobs of prompt and generated tokens"),
     used("--skip-prompt-log-probs", Switch, None, "return logprobs of generated tokens only"),
-    not_yet(
+    used(
         "--top-n-logprobs",
         Integer(0),
         Some("0"),
-        "return the n likeliest tokens too",
-        "top-n logprobs are not returned yet",
+        "return the n likeliest tokens in the place of each generated one",
     ),
-    not_yet("--stop-words", Words, None, "texts that end a sequence", "stop words are not watched for yet"),
+    used("--stop-words", Words, None, "texts that end a request; they are not part of its output"),
     used(
         "--termination-id",
         Integer(-1),
@@ -78,34 +77,15 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "repeats inside one process, of which the last is kept",
         "every run gives the same tokens, and ranks are warmed before the clock starts; N_REPEAT repeats a case",
     ),
-    not_yet(
+    used(
         "--suspend-resume-interval",
         Integer(1),
         None,
-        "suspend and resume the engine every n steps",
-        "suspending and resuming engines is not implemented yet",
+        "suspend and resume all engines after every n submitted requests",
     ),
-    irrelevant(
-        "--suspend-timeout",
-        Number,
-        Some("0.0"),
-        "seconds to stay suspended",
-        "has an effect with --suspend-resume-interval only",
-    ),
-    not_yet(
-        "--drain-between-batches",
-        Switch,
-        None,
-        "submit a batch, wait for its end, submit the next",
-        "draining between batches is not implemented yet",
-    ),
-    irrelevant(
-        "--batch-boundaries",
-        Text,
-        None,
-        "first requests of the batches",
-        "has an effect with --drain-between-batches only",
-    ),
+    used("--suspend-timeout", Number, Some("0.0"), "seconds to stay suspended"),
+    used("--drain-between-batches", Switch, None, "submit a batch, wait for its end, submit the next"),
+    used("--batch-boundaries", Text, None, "first requests of the batches: \"0,8,16\""),
     irrelevant(
         "--coordinator-schedule-output-path",
         Path,

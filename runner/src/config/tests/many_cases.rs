@@ -33,6 +33,7 @@ fn a_thousand_folders_are_planned_in_no_time() {
             golden_root: Path::new("/goldens"),
             platform: &Platform::Cpu,
             environment: &environment,
+            random_weights: false,
             exists: &|path| path.exists(),
         });
         skipped += usize::from(matches!(disposition, Disposition::Skip { .. }));

@@ -4,7 +4,9 @@ mod invariants;
 mod scenarios;
 mod simulation;
 mod sockets;
+mod sockets_conduct;
 mod sockets_faults;
+mod weaknesses;
 
 use std::sync::Arc;
 
@@ -114,7 +116,10 @@ pub(super) fn dispatches(commands: &[Command]) -> Vec<(u32, u64)> {
 pub(super) fn finals(commands: &[Command]) -> Vec<(u64, FinalReply)> {
     let last = |(_, reply)| match reply {
         ClientReply::Final { client_id, reply } => Some((client_id, *reply)),
-        ClientReply::ConnectAck | ClientReply::Partial { .. } | ClientReply::Refusal { .. } => None,
+        ClientReply::ConnectAck
+        | ClientReply::ControlAck { .. }
+        | ClientReply::Partial { .. }
+        | ClientReply::Refusal { .. } => None,
     };
     replies(commands).into_iter().filter_map(last).collect()
 }

@@ -35,7 +35,48 @@ fn foreign_clients_get_no_key_they_do_not_know() {
     let bad = BadMessage { error: WireError::UnknownHeader { number: 99 }, request: None };
     let malformed = Event::Malformed { identity: b"foreign".to_vec(), error: bad };
     assert!(driver.handle(malformed).is_empty());
-    assert!(driver.client("foreign", ClientMessage::Control(ControlSignal::Unpause)).is_empty());
+    let illegal = driver.client("foreign", ClientMessage::Control(ControlSignal::Unpause));
+    assert!(matches!(illegal.as_slice(), [Command::Note(_)]), "noted, and not answered: {illegal:?}");
+}
+
+#[test]
+fn a_stop_word_ends_a_request_and_is_no_part_of_its_output() {
+    let mut driver = Driver::started(1);
+    let ClientMessage::Submit(mut request) = submit(0) else { panic!("a submission") };
+    // Token 6 is <6>: the word spans two tokens.
+    request.sampling.stop_words = Some(vec!["6><7".into()]);
+    let sent = to_ranks(&driver.client(CLIENT, ClientMessage::Submit(request)));
+    let [(0, RankCommand::Submit(sent))] = sent.as_slice() else { panic!("{sent:?}") };
+    assert_eq!(
+        (&sent.sampling.stop_words, sent.sampling.streaming),
+        (&None, true),
+        "ranks know no stop words"
+    );
+    assert_eq!(driver.rank(0, tokens(0, &[5])).len(), 1);
+    assert!(driver.rank(0, tokens(0, &[6])).is_empty(), "it could begin the word");
+    let found = driver.rank(0, tokens(0, &[7]));
+    assert_eq!(to_ranks(&found), [(0, RankCommand::Abort { request_id: 0 })]);
+    assert!(replies(&found).is_empty());
+    let (_, reply) = finals(&driver.rank(0, done(0, &[5, 6, 7, 8, 9]))).remove(0);
+    assert_eq!(
+        (reply.generated_tokens.as_slice(), reply.generated_text.as_deref()),
+        (&[5][..], Some("<5><"))
+    );
+    assert_eq!(reply.sampling.stop_words, Some(vec!["6><7".to_owned()]));
+}
+
+#[test]
+fn a_word_that_is_held_back_is_streamed_again_when_it_is_none() {
+    let mut driver = Driver::started(1);
+    let ClientMessage::Submit(mut request) = submit(0) else { panic!("a submission") };
+    request.sampling.stop_words = Some(vec!["<6><7>".into()]);
+    driver.client(CLIENT, ClientMessage::Submit(request));
+    assert!(driver.rank(0, tokens(0, &[6])).is_empty());
+    let streamed = replies(&driver.rank(0, tokens(0, &[5])));
+    let [(_, ClientReply::Partial { partial, .. })] = streamed.as_slice() else { panic!("{streamed:?}") };
+    assert_eq!(partial.new_tokens, [6, 5]);
+    let (_, reply) = finals(&driver.rank(0, done(0, &[6, 5, 6]))).remove(0);
+    assert_eq!(reply.generated_tokens, [6, 5, 6]);
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl World {
                     assert!(all.starts_with(streamed), "{streamed:?} is not the start of {all:?}");
                 }
                 ClientReply::Final { client_id, reply } => self.on_final((client, client_id), &reply),
-                ClientReply::ConnectAck | ClientReply::Refusal { .. } => {}
+                ClientReply::ConnectAck | ClientReply::ControlAck { .. } | ClientReply::Refusal { .. } => {}
             }
         }
         for command in commands {

@@ -95,9 +95,14 @@ impl FakeRank {
             }
             RankCommand::Abort { request_id } => self.jobs.retain(|job| job.id != request_id),
             RankCommand::Control(ControlSignal::Stop) => return true,
-            RankCommand::Control(signal) => self.paused = signal == ControlSignal::Pause,
+            RankCommand::Control(signal) => self.control(signal),
         }
         false
+    }
+
+    fn control(&mut self, signal: ControlSignal) {
+        self.record.num_suspensions += u64::from(signal == ControlSignal::Suspend);
+        self.paused = signal != ControlSignal::Unpause;
     }
 
     fn step(&mut self) {
@@ -214,6 +219,8 @@ pub(super) fn requests(n: usize, num_tokens_to_generate: usize) -> Vec<TimedRequ
         seed: 0,
         return_log_probs: false,
         skip_prompt_log_probs: false,
+        top_n_logprobs: 0,
+        stop_words: Vec::new(),
         termination: TerminationPlan::Never,
     };
     let request = |i| TimedRequest {
@@ -221,7 +228,7 @@ pub(super) fn requests(n: usize, num_tokens_to_generate: usize) -> Vec<TimedRequ
         prompt: None,
         prompt_tokens: vec![i as u32, 7],
         num_tokens_to_generate,
-        sampling,
+        sampling: sampling.clone(),
     };
     (0..n).map(request).collect()
 }

@@ -5,6 +5,7 @@ use super::control::ControlSignal;
 use super::error::{BadMessage, WireError};
 use super::header::Header;
 use super::message::{Message, encode};
+use super::numbering::Numbering;
 use super::submit::Submit;
 
 /// A message from a client.
@@ -44,7 +45,16 @@ const RECEIVER: &str = "the coordinator from a client";
 impl ClientMessage {
     /// Reads one message.
     pub fn decode(bytes: &[u8], limits: &WireLimits) -> Result<ClientMessage, BadMessage> {
-        let mut message = Message::parse(bytes, limits)?;
+        ClientMessage::decode_as(bytes, limits, Numbering::Current)
+    }
+
+    /// Reads one message of a client with these header numbers.
+    pub fn decode_as(
+        bytes: &[u8],
+        limits: &WireLimits,
+        numbering: Numbering,
+    ) -> Result<ClientMessage, BadMessage> {
+        let mut message = Message::parse_as(bytes, limits, numbering)?;
         if let Some(signal) = ControlSignal::read(&mut message) {
             return Ok(ClientMessage::Control(signal?));
         }

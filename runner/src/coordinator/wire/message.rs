@@ -5,6 +5,7 @@ use rmpv::Value;
 use super::WireLimits;
 use super::error::WireError;
 use super::header::Header;
+use super::numbering::Numbering;
 use super::scan::scan;
 use super::value::{FromValue, Mismatch, describe};
 
@@ -19,6 +20,15 @@ pub(super) struct Message {
 impl Message {
     /// Reads the frame; elements are not looked at yet.
     pub(super) fn parse(bytes: &[u8], limits: &WireLimits) -> Result<Message, WireError> {
+        Message::parse_as(bytes, limits, Numbering::Current)
+    }
+
+    /// The same with the header numbers of an older release.
+    pub(super) fn parse_as(
+        bytes: &[u8],
+        limits: &WireLimits,
+        numbering: Numbering,
+    ) -> Result<Message, WireError> {
         scan(bytes, limits)?;
         let mut rest = bytes;
         // Bounded a second time: nothing here may depend on the scan alone.
@@ -34,7 +44,7 @@ impl Message {
             Some(first) => first.as_u64().ok_or(WireError::NotAMessage { got: describe(&first) })?,
             None => return Err(WireError::NotAMessage { got: "an empty array".into() }),
         };
-        let header = Header::from_number(number).ok_or(WireError::UnknownHeader { number })?;
+        let header = numbering.header(number).ok_or(WireError::UnknownHeader { number })?;
         Ok(Message { header, fields, len, index: 1 })
     }
 
@@ -74,7 +84,12 @@ impl Message {
 
 /// Bytes of `[header, fields...]`.
 pub(super) fn encode(header: Header, fields: impl IntoIterator<Item = Value>) -> Vec<u8> {
-    let elements = std::iter::once(Value::from(header.number())).chain(fields).collect();
+    encode_number(header.number(), fields)
+}
+
+/// Bytes of `[number, fields...]`.
+pub(super) fn encode_number(number: u64, fields: impl IntoIterator<Item = Value>) -> Vec<u8> {
+    let elements = std::iter::once(Value::from(number)).chain(fields).collect();
     let mut bytes = Vec::new();
     rmpv::encode::write_value(&mut bytes, &Value::Array(elements)).expect("writing to a vector cannot fail");
     bytes

@@ -24,6 +24,41 @@ pub struct PartialReply {
 }
 
 impl PartialReply {
+    /// Adds what came later.
+    pub fn append(&mut self, later: PartialReply) {
+        fn join<T>(list: &mut Option<Vec<T>>, later: Option<Vec<T>>) {
+            if let Some(later) = later {
+                list.get_or_insert_default().extend(later);
+            }
+        }
+        self.new_tokens.extend(later.new_tokens);
+        join(&mut self.new_log_probs, later.new_log_probs);
+        join(&mut self.new_top_n_logprobs, later.new_top_n_logprobs);
+        join(&mut self.prompt_log_probs, later.prompt_log_probs);
+        join(&mut self.prompt_top_n_logprobs, later.prompt_top_n_logprobs);
+        self.extra.extend(later.extra);
+    }
+
+    /// Takes the first `n` tokens with all that belongs to them, and what is known of the prompt.
+    pub fn take_front(&mut self, n: usize) -> PartialReply {
+        let n = n.min(self.new_tokens.len());
+        let front = |list: &[f32]| list[..n.min(list.len())].to_vec();
+        let taken = PartialReply {
+            request_id: self.request_id,
+            new_tokens: self.new_tokens[..n].to_vec(),
+            new_log_probs: self.new_log_probs.as_deref().map(front),
+            new_top_n_logprobs: self
+                .new_top_n_logprobs
+                .as_deref()
+                .map(|list| list[..n.min(list.len())].to_vec()),
+            prompt_log_probs: self.prompt_log_probs.take(),
+            prompt_top_n_logprobs: self.prompt_top_n_logprobs.take(),
+            extra: std::mem::take(&mut self.extra),
+        };
+        self.cut_front(n);
+        taken
+    }
+
     /// Cuts the first `n` tokens and all that belongs to them: the client has them already.
     pub fn cut_front(&mut self, n: usize) {
         fn cut<T>(list: &mut Vec<T>, n: usize) {

@@ -2,7 +2,7 @@
 
 use rmpv::Value;
 
-use super::value::{Dict, FromValue, Mismatch, map};
+use super::value::{Dict, FromValue, Mismatch, map, nullable};
 
 /// Version of our additions to the protocol; both ends send theirs, and a difference is refused by name.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -33,6 +33,10 @@ pub struct RankStats {
     pub num_kv_blocks_used: u64,
     /// Tokens generated so far.
     pub num_tokens_generated: u64,
+    /// Times it was suspended so far.
+    pub num_suspensions: u64,
+    /// The generation epoch it was told last.
+    pub generation_epoch: Option<i64>,
 }
 
 impl FromValue for RankReady {
@@ -67,6 +71,8 @@ impl FromValue for RankStats {
             num_waiting: dict.or("num_waiting", 0)?,
             num_kv_blocks_used: dict.or("num_kv_blocks_used", 0)?,
             num_tokens_generated: dict.or("num_tokens_generated", 0)?,
+            num_suspensions: dict.or("num_suspensions", 0)?,
+            generation_epoch: dict.or("generation_epoch", None)?,
         })
     }
 }
@@ -79,6 +85,8 @@ impl RankStats {
             ("num_waiting", self.num_waiting.into()),
             ("num_kv_blocks_used", self.num_kv_blocks_used.into()),
             ("num_tokens_generated", self.num_tokens_generated.into()),
+            ("num_suspensions", self.num_suspensions.into()),
+            ("generation_epoch", nullable(&self.generation_epoch, |&epoch| epoch.into())),
         ]))
     }
 }

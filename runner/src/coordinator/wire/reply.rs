@@ -23,6 +23,15 @@ pub struct ServedBy {
     pub num_dispatches: u32,
 }
 
+/// What a request cost its rank; sent to Goldlap clients only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Prompt tokens found in the prefix cache.
+    pub num_cached_tokens: u64,
+    /// Times it lost its KV blocks and was computed again.
+    pub num_evictions: u64,
+}
+
 /// Everything about one finished request.
 ///
 /// Written with the keys that clients from Megatron 0.17 to HEAD all know: a key unknown to a client ends its
@@ -59,6 +68,8 @@ pub struct FinalReply {
     pub events: Vec<Value>,
     /// Set by the coordinator, for Goldlap clients only.
     pub served_by: Option<ServedBy>,
+    /// What it cost; `None` where the rank does not say.
+    pub effort: Option<Effort>,
     /// Keys we do not know, by name.
     pub extra: Vec<(String, Value)>,
 }
@@ -82,6 +93,7 @@ impl FinalReply {
             ttft: None,
             events: Vec::new(),
             served_by: None,
+            effort: None,
             extra: Vec::new(),
         }
     }
@@ -109,6 +121,11 @@ impl FinalReply {
             events: vec![event("ERROR_NONTRANSIENT", Value::Map(payload)), event("FAIL", Value::Nil)],
             ..FinalReply::completed(request_id, sampling, Vec::new())
         }
+    }
+
+    /// Leaves only keys that every client from 0.17 to HEAD knows: an unknown one ends the client's process.
+    pub(in crate::coordinator) fn keep_safe_keys(&mut self) {
+        self.extra.retain(|(key, _)| is_ours_to_fill(key));
     }
 
     /// Why it failed, in the words of whoever gave it up; `None` if it did not fail.
@@ -166,6 +183,8 @@ impl FromValue for FinalReply {
         }
         let rank = dict.optional("rank")?;
         let num_dispatches = dict.optional("num_dispatches")?;
+        let num_cached_tokens = dict.optional("num_cached_tokens")?;
+        let num_evictions = dict.optional("num_evictions")?;
         Ok(FinalReply {
             request_id: dict.required("request_id", "the request's id")?,
             prompt: dict.or("prompt", None)?,
@@ -184,6 +203,9 @@ impl FromValue for FinalReply {
             served_by: rank
                 .zip(num_dispatches)
                 .map(|(rank, num_dispatches)| ServedBy { rank, num_dispatches }),
+            effort: num_cached_tokens
+                .zip(num_evictions)
+                .map(|(num_cached_tokens, num_evictions)| Effort { num_cached_tokens, num_evictions }),
             extra: dict
                 .rest()
                 .into_iter()
@@ -224,6 +246,12 @@ impl FinalReply {
             entries.extend(map([
                 ("rank", served.rank.into()),
                 ("num_dispatches", served.num_dispatches.into()),
+            ]));
+        }
+        if let Some(effort) = self.effort {
+            entries.extend(map([
+                ("num_cached_tokens", effort.num_cached_tokens.into()),
+                ("num_evictions", effort.num_evictions.into()),
             ]));
         }
         append(&mut entries, &self.extra);

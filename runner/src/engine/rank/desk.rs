@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, SamplingParams, Submit};
+use crate::coordinator::alternatives_by_id;
+use crate::coordinator::wire::{Effort, FinalReply, PartialReply, Prompt, SamplingParams, Submit};
 use crate::engine::{
     Engine, EngineRequest, FailedRequest, FinishedRequest, NewToken, OutputLength, Rejection, Sampling,
     StepSummary,
@@ -90,11 +91,13 @@ impl Desk {
             return None;
         }
         let logprobs = std::mem::take(&mut stream.logprobs);
+        let alternatives = engine.latest_alternatives(new.id, logprobs.len());
         let is_first = !std::mem::replace(&mut stream.is_begun, true);
         Some(PartialReply {
             request_id: new.id,
             new_tokens: std::mem::take(&mut stream.tokens),
             new_log_probs: params.return_log_probs.then_some(logprobs),
+            new_top_n_logprobs: alternatives.map(alternatives_by_id),
             prompt_log_probs: if is_first {
                 engine.prompt_logprobs(new.id).map(<[f32]>::to_vec)
             } else {
@@ -113,6 +116,11 @@ impl Desk {
             prompt_tokens,
             prompt_log_probs: finished.prompt_logprobs,
             generated_log_probs: finished.generated_logprobs,
+            generated_top_n_logprobs: finished.generated_alternatives.as_deref().map(alternatives_by_id),
+            effort: Some(Effort {
+                num_cached_tokens: finished.num_cached_tokens as u64,
+                num_evictions: u64::from(finished.num_evictions),
+            }),
             ttft: finished.first_token_s.map(|first_token_s| first_token_s - finished.submitted_s),
             ..FinalReply::completed(finished.id, params, finished.generated_tokens)
         })
@@ -132,11 +140,12 @@ fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<En
             return Err(Refusal { kind: "TypeError", reason });
         }
     };
-    if params.top_n_logprobs > 0 {
-        return Err(unsupported("top_n_logprobs"));
+    if params.return_prompt_top_n_logprobs {
+        return Err(unsupported("return_prompt_top_n_logprobs"));
     }
+    // The coordinator watches for them: here is no tokenizer.
     if params.stop_words.as_ref().is_some_and(|words| !words.is_empty()) {
-        return Err(unsupported("stop_words"));
+        return Err(unsupported("stop_words without a coordinator that watches for them"));
     }
     if params.do_kv_handoff {
         return Err(unsupported("do_kv_handoff"));
@@ -153,6 +162,7 @@ fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<En
         top_p: params.top_p as f32,
         return_log_probs: params.return_log_probs,
         skip_prompt_log_probs: params.skip_prompt_log_probs,
+        top_n_logprobs: params.top_n_logprobs,
         // Negative = never; beyond any vocabulary = never, too.
         termination_id: params.termination_id.and_then(|id| u32::try_from(id).ok()),
     };

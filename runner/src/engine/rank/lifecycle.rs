@@ -10,7 +10,7 @@ pub(super) enum Lifecycle {
     Running,
     /// In-flight requests are frozen, new ones queue.
     Paused,
-    /// As paused; the KV cache is kept, the original's default.
+    /// As paused; the KV cache is kept or given up, as the plan says.
     Suspended,
     /// The process ends; in-flight requests are dropped without a reply.
     Stopped,

@@ -92,6 +92,11 @@ impl<L: Link> Server<L> {
     }
 
     fn control(&mut self, signal: ControlSignal) {
+        if let ControlSignal::SetGenerationEpoch(epoch) = signal {
+            self.log.line(&format!("generation epoch {epoch}"));
+            self.engine.set_generation_epoch(epoch);
+            return self.acknowledge();
+        }
         let Some(next) = self.lifecycle.after(signal) else {
             return self.log.line(&format!("ignored {} while {:?}", signal.header(), self.lifecycle));
         };
@@ -99,8 +104,15 @@ impl<L: Link> Server<L> {
         self.lifecycle = next;
         match next {
             Lifecycle::Running => self.engine.unpause(),
-            Lifecycle::Paused | Lifecycle::Suspended | Lifecycle::Stopped => self.engine.pause(),
+            Lifecycle::Suspended => self.engine.suspend(),
+            Lifecycle::Paused | Lifecycle::Stopped => self.engine.pause(),
         }
+        self.acknowledge();
+    }
+
+    /// The next heartbeat says what the signal led to.
+    fn acknowledge(&self) {
+        self.pulse.step_ended(self.stats());
     }
 
     fn work(&mut self) -> Result<(), LinkError> {
@@ -151,6 +163,8 @@ impl<L: Link> Server<L> {
             num_waiting: num_waiting as u64,
             num_kv_blocks_used: self.engine.num_kv_blocks_used() as u64,
             num_tokens_generated: self.num_tokens_generated,
+            num_suspensions: self.engine.statistics().num_suspensions,
+            generation_epoch: self.engine.statistics().generation_epoch,
         }
     }
 
@@ -165,6 +179,12 @@ impl<L: Link> Server<L> {
             max_batch_size: statistics.max_batch_size,
             num_prefill_tokens: statistics.num_prefill_tokens,
             num_decode_tokens: statistics.num_decode_tokens,
+            num_cached_tokens: statistics.num_cached_tokens,
+            num_deferred: statistics.num_deferred,
+            num_evictions: statistics.num_evictions,
+            num_pauses: statistics.num_pauses,
+            num_suspensions: statistics.num_suspensions,
+            generation_epoch: statistics.generation_epoch,
             num_kv_blocks: self.num_kv_blocks as u64,
             max_kv_blocks_used: statistics.max_kv_blocks_used,
             step_seconds: statistics.step_seconds,

@@ -19,7 +19,7 @@ use crate::coordinator::wire::{
 use crate::engine::tests::{FakeModel, cache};
 use crate::engine::{Backend, EngineLimits};
 use crate::metrics::{Clock, RankRecord};
-use crate::plan::{EnginePlan, Platform};
+use crate::plan::{EngineFeatures, EnginePlan, Platform};
 use crate::topology::{Fault, RankSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,6 +94,8 @@ const LIMITS: EngineLimits = EngineLimits {
     max_requests: 4,
     max_tokens: 64,
     max_sequence_length: 64,
+    num_paused_blocks: 0,
+    features: EngineFeatures::OFF,
 };
 
 fn spec() -> RankSpec {
@@ -110,6 +112,7 @@ fn spec() -> RankSpec {
             max_tokens: 64,
             max_sequence_length: 64,
             num_threads: Some(1),
+            features: EngineFeatures::OFF,
         },
         seed: 1,
         default_termination_id: None,
@@ -229,11 +232,15 @@ fn what_cannot_be_served_is_answered_with_its_reason() {
         (Prompt::Text("hi".to_owned()), greedy(1), "expected token ids"),
         (ids(&[]), greedy(1), "the prompt is empty"),
         (ids(&[1; 65]), greedy(1), "max_sequence_length = 64"),
-        (ids(&[1]), SamplingParams { top_n_logprobs: 3, ..greedy(1) }, "top_n_logprobs is not supported"),
+        (
+            ids(&[1]),
+            SamplingParams { top_n_logprobs: 3, ..greedy(1) },
+            "top_n_logprobs is 3, expected 0 without",
+        ),
         (
             ids(&[1]),
             SamplingParams { stop_words: Some(vec!["the".into()]), ..greedy(1) },
-            "stop_words is not",
+            "stop_words without a coordinator that watches for them is not",
         ),
         (ids(&[1]), SamplingParams { temperature: 0.0, top_k: 0, ..greedy(1) }, "temperature is 0"),
         (
@@ -333,4 +340,24 @@ fn a_rank_that_cannot_start_says_why() {
     assert!(error.starts_with("no coordinator at tcp://127.0.0.1:1: "), "{error}");
     let error = super::check_coordinator("ipc://x").unwrap_err().to_string();
     assert!(error.contains("expected tcp://host:port"), "{error}");
+}
+
+#[test]
+fn suspensions_and_the_epoch_are_acknowledged_and_recorded() {
+    let rank = start(spec(), Duration::ZERO);
+    use ControlSignal::{Pause, Resume, SetGenerationEpoch, Suspend, Unpause};
+    for signal in [SetGenerationEpoch(7), Pause, Suspend, Resume, Unpause] {
+        rank.signal(signal);
+    }
+    rank.submit(0, ids(&[1, 2]), greedy(3));
+    assert_eq!(rank.next_final().generated_tokens.len(), 3);
+    let is_acknowledged = |message| {
+        matches!(
+            message,
+            RankMessage::Heartbeat(RankStats { num_suspensions: 1, generation_epoch: Some(7), .. })
+        )
+    };
+    while !is_acknowledged(rank.sent.recv_timeout(PATIENCE).expect("a heartbeat")) {}
+    let record = rank.stop();
+    assert_eq!((record.num_suspensions, record.generation_epoch), (1, Some(7)));
 }

@@ -109,6 +109,7 @@ impl fmt::Display for WarmUp {
 mod tests {
     use super::*;
     use crate::engine::tests::{FakeModel, cache};
+    use crate::plan::EngineFeatures;
 
     const LIMITS: EngineLimits = EngineLimits {
         block_size: 4,
@@ -116,6 +117,8 @@ mod tests {
         max_requests: 8,
         max_tokens: 64,
         max_sequence_length: 64,
+        num_paused_blocks: 0,
+        features: EngineFeatures::OFF,
     };
 
     #[test]

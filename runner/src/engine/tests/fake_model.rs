@@ -2,7 +2,7 @@
 //! paged cache through the block table, so that any mistake with blocks or positions changes tokens or fails the step.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use goldlap_kernels::model::step::{
@@ -85,15 +85,23 @@ impl FakeModel {
     }
 
     fn check_batch(&self, batch: &[SequenceSlice<'_>]) -> Result<(), StepError> {
-        let mut owned = HashSet::new();
+        let is_written = |sequence: &SequenceSlice<'_>, at: usize| {
+            let first = sequence.start / self.cache.block_size;
+            (first..=(sequence.start + sequence.tokens.len() - 1) / self.cache.block_size).contains(&at)
+        };
+        let mut readers: HashMap<u32, usize> = HashMap::new();
+        batch.iter().flat_map(|s| s.block_table).for_each(|&block| *readers.entry(block).or_default() += 1);
         for sequence in batch {
             let too_many = sequence.targets.len() > sequence.tokens.len();
             if sequence.tokens.is_empty() || too_many {
                 return Err(StepError("a slice without tokens, or with more targets than tokens".to_owned()));
             }
-            for &block in sequence.block_table {
-                if block as usize >= self.cache.num_blocks - 1 || !owned.insert(block) {
-                    return Err(StepError(format!("block {block} is the dummy, shared or out of range")));
+            for (at, &block) in sequence.block_table.iter().enumerate() {
+                let is_shared = readers[&block] > 1 && is_written(sequence, at);
+                if block as usize >= self.cache.num_blocks - 1 || is_shared {
+                    return Err(StepError(format!(
+                        "block {block} is the dummy, out of range, or written and shared"
+                    )));
                 }
             }
         }
@@ -122,9 +130,30 @@ impl LanguageModel for FakeModel {
         batch.iter().map(|sequence| self.run(sequence)).collect()
     }
 
+    fn step_with_alternatives(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        num_alternatives: &[usize],
+    ) -> Result<Vec<(SequenceOutput, Vec<SampledToken>)>, StepError> {
+        let outputs = self.step(batch)?;
+        let alternatives = |(output, &count): (SequenceOutput, &usize)| {
+            let best = output.sampled.into_iter().flat_map(move |sampled| alternatives(sampled, count));
+            let best = best.collect();
+            (output, best)
+        };
+        Ok(outputs.into_iter().zip(num_alternatives).map(alternatives).collect())
+    }
+
     fn last_step_cost(&self) -> StepCost {
         StepCost { flops: 1, ..StepCost::default() }
     }
+}
+
+/// Made up from the token itself.
+pub(in crate::engine) fn alternatives(sampled: SampledToken, count: usize) -> Vec<SampledToken> {
+    let other =
+        |rank| SampledToken { token: sampled.token + rank as u32, logprob: sampled.logprob - rank as f32 };
+    (0..count).map(other).collect()
 }
 
 /// FNV-1a over the tokens and a salt.

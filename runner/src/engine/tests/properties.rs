@@ -13,33 +13,60 @@ struct Visitor {
 }
 
 fn limits() -> impl Strategy<Value = EngineLimits> {
-    (1..9usize, 1..24usize, 1..7usize, 0..40usize, 4..60usize).prop_map(
-        |(block_size, num_usable_blocks, max_requests, more_tokens, max_sequence_length)| EngineLimits {
+    (1..9usize, 1..24usize, 1..7usize, (0..40usize, 0..12usize), 4..60usize, features()).prop_map(
+        |(
             block_size,
             num_usable_blocks,
             max_requests,
-            max_tokens: max_requests + more_tokens,
+            (more_tokens, num_paused_blocks),
             max_sequence_length,
+            features,
+        )| {
+            EngineLimits {
+                block_size,
+                num_usable_blocks,
+                max_requests,
+                max_tokens: max_requests + more_tokens,
+                max_sequence_length,
+                num_paused_blocks,
+                features,
+            }
         },
     )
 }
 
+fn features() -> impl Strategy<Value = EngineFeatures> {
+    let policies = [None, Some(CacheEviction::RefZero), Some(CacheEviction::Lru)];
+    (any::<bool>(), prop::sample::select(policies.to_vec())).prop_map(|(chunked_prefill, prefix_caching)| {
+        EngineFeatures { chunked_prefill, prefix_caching, ..EngineFeatures::OFF }
+    })
+}
+
+/// Prompts with starts in common, and others.
+fn prompt() -> impl Strategy<Value = Vec<u32>> {
+    let own = prop::collection::vec(0..fake_model::VOCAB_SIZE as u32, 1..24);
+    let shared = (0..3usize, 1..24usize, own.clone()).prop_map(|(family, num_shared, own)| {
+        let start = (0..num_shared).map(|at| (family * 100 + at) as u32);
+        start.chain(own).collect()
+    });
+    prop_oneof![own, shared]
+}
+
 fn sampling() -> impl Strategy<Value = Sampling> {
-    (0..3u32, any::<bool>(), any::<bool>(), prop::option::of(0..fake_model::VOCAB_SIZE as u32)).prop_map(
-        |(top_k, return_log_probs, skip_prompt_log_probs, termination_id)| Sampling {
+    (0..3u32, any::<bool>(), any::<bool>(), 0..3u32, prop::option::of(0..fake_model::VOCAB_SIZE as u32))
+        .prop_map(|(top_k, return_log_probs, skip_prompt_log_probs, top_n, termination_id)| Sampling {
+            top_n_logprobs: if return_log_probs { top_n } else { 0 },
             top_k,
             return_log_probs,
             skip_prompt_log_probs,
             termination_id,
             ..Sampling::GREEDY
-        },
-    )
+        })
 }
 
 fn visitors() -> impl Strategy<Value = Vec<Visitor>> {
-    let prompt = prop::collection::vec(0..fake_model::VOCAB_SIZE as u32, 1..24);
     let output = prop_oneof![(0..24i64).prop_map(OutputLength::Generate), Just(OutputLength::Fill)];
-    let visitor = (prompt, output, sampling(), 0..30usize, prop::option::weighted(0.2, 0..40usize));
+    let visitor = (prompt(), output, sampling(), 0..30usize, prop::option::weighted(0.2, 0..40usize));
     prop::collection::vec(visitor, 1..16).prop_map(|visitors| {
         let with_id = |(id, (prompt, output_length, sampling, arrives_at, aborted_at))| Visitor {
             request: EngineRequest { id: id as u64, prompt, output_length, sampling },

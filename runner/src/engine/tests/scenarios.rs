@@ -2,22 +2,24 @@
 
 use super::*;
 
-const ROOMY: EngineLimits = EngineLimits {
+pub(super) const ROOMY: EngineLimits = EngineLimits {
     block_size: 4,
     num_usable_blocks: 64,
     max_requests: 8,
     max_tokens: 64,
     max_sequence_length: 100,
+    num_paused_blocks: 0,
+    features: EngineFeatures::OFF,
 };
 
-fn with_logprobs(mut request: EngineRequest, skip_prompt: bool) -> EngineRequest {
+pub(super) fn with_logprobs(mut request: EngineRequest, skip_prompt: bool) -> EngineRequest {
     request.sampling.return_log_probs = true;
     request.sampling.skip_prompt_log_probs = skip_prompt;
     request
 }
 
 /// Steps until nothing is left; all results.
-fn drain(engine: &mut Engine) -> Vec<FinishedRequest> {
+pub(super) fn drain(engine: &mut Engine) -> Vec<FinishedRequest> {
     let mut finished = Vec::new();
     while engine.has_work() {
         let summary = engine.step();

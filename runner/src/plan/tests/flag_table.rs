@@ -12,6 +12,7 @@ fn sample(flag: &FlagSpec) -> String {
         ("--hidden-size", _) => "128".to_owned(),
         ("--tensor-model-parallel-size" | "--pipeline-model-parallel-size", _) => "1".to_owned(),
         ("--tokenizer-type", _) => "TikTokenizer".to_owned(),
+        ("--batch-boundaries", _) => "\"0,8\"".to_owned(),
         ("--normalization", _) => "RMSNorm".to_owned(),
         ("--position-embedding-type", _) => "rope".to_owned(),
         ("--inference-dynamic-batching-block-size", _) => "32".to_owned(),
@@ -37,7 +38,12 @@ fn context(flag: &str) -> &'static [&'static str] {
         "--qk-layernorm" => &["--normalization: RMSNorm"],
         "--num-tokens-from-file" | "--prompt-file-num-truncate" => &["--prompt-file: file"],
         "--tokenizer-model" => &["--tokenizer-type: TikTokenizer"],
-        "--skip-prompt-log-probs" => &["--return-log-probs: true"],
+        "--skip-prompt-log-probs" | "--top-n-logprobs" => &["--return-log-probs: true"],
+        "--suspend-timeout" => &["--suspend-resume-interval: 4"],
+        "--batch-boundaries" => &["--drain-between-batches: true"],
+        "--inference-dynamic-batching-prefix-caching-eviction-policy" => {
+            &["--inference-dynamic-batching-prefix-caching: true"]
+        }
         _ => &[],
     }
 }

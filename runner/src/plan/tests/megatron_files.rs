@@ -1,7 +1,7 @@
 //! Case files of the kinds that Megatron-LM has, written anew with its flags and our own prompts.
 
-use super::{plan_in, run, skip};
-use crate::plan::{Arrival, ModelPlan, PromptSource, TokenizerPlan};
+use super::{invalid, plan, plan_in, prompted_case, random_plan_in, run, skip};
+use crate::plan::{Arrival, CacheEviction, Conduct, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan};
 
 /// What every inference case of the original starts with.
 const COMMON: &str = "\
@@ -95,14 +95,6 @@ fn without_the_checkpoint_every_case_is_skipped_for_that_reason() {
 fn features_of_later_versions_are_named() {
     for (flags, reason) in [
         (
-            "  --enable-chunked-prefill: true\n",
-            "--enable-chunked-prefill: chunked prefill is not implemented yet",
-        ),
-        (
-            "  --inference-dynamic-batching-prefix-caching: true\n",
-            "--inference-dynamic-batching-prefix-caching: prefix caching is not implemented yet",
-        ),
-        (
             "  --fp8-recipe: tensorwise\n  --fp8-format: hybrid\n  --first-last-layers-bf16: true\n",
             "--fp8-format: fp8 is not implemented yet",
         ),
@@ -115,6 +107,41 @@ fn features_of_later_versions_are_named() {
         let skipped = skip(plan_in(folder, &one_prompt(flags), "dgx_h100", &[]));
         assert_eq!(skipped, format!("{reason}; {UNSET}"));
     }
+}
+
+#[test]
+fn features_of_the_dynamic_engine_reach_it() {
+    let features = |flags: &[&str]| run(plan(&prompted_case(flags, ""))).engine.features;
+    assert_eq!(features(&[]), EngineFeatures::OFF);
+    assert!(features(&["--enable-chunked-prefill: true"]).chunked_prefill);
+    let caching = "--inference-dynamic-batching-prefix-caching: true";
+    let policy = "--inference-dynamic-batching-prefix-caching-eviction-policy: lru";
+    assert_eq!(features(&[caching]).prefix_caching, Some(CacheEviction::RefZero));
+    assert_eq!(features(&[caching, policy]).prefix_caching, Some(CacheEviction::Lru));
+    assert_eq!(features(&[policy]).prefix_caching, None, "a policy alone switches nothing on");
+}
+
+#[test]
+fn suspensions_and_batches_reach_the_client() {
+    let conduct = |flags: &[&str]| run(plan(&prompted_case(flags, ""))).workload.conduct;
+    assert_eq!(conduct(&["--batch-boundaries: \"0,8\""]), Conduct::default());
+    let drained = conduct(&["--drain-between-batches: true", "--batch-boundaries: \"0, 8,16\""]);
+    assert_eq!(drained.batch_starts, [0, 8, 16]);
+    let suspended = conduct(&["--suspend-resume-interval: 4", "--suspend-timeout: 0.5"]);
+    assert_eq!((suspended.suspend_interval, suspended.suspend_time.as_millis()), (Some(4), 500));
+    let wrong =
+        invalid(plan(&prompted_case(&["--drain-between-batches: true", "--batch-boundaries: \"8,0\""], "")));
+    assert!(wrong.to_string().contains("expected ascending request numbers"), "{wrong}");
+}
+
+#[test]
+fn stop_words_and_alternatives_reach_the_requests() {
+    let sampling = |flags: &[&str]| run(plan(&prompted_case(flags, ""))).workload.sampling;
+    let words = sampling(&["--stop-words: \"[the END]\""]);
+    assert_eq!(words.stop_words, ["the", "END"]);
+    assert_eq!(sampling(&["--return-log-probs: true", "--top-n-logprobs: 4"]).top_n_logprobs, 4);
+    let alone = invalid(plan(&prompted_case(&["--top-n-logprobs: 4"], "")));
+    assert!(alone.to_string().contains("needs --return-log-probs"), "{alone}");
 }
 
 #[test]
@@ -170,5 +197,18 @@ fn training_cases_are_recognised() {
     ] {
         let reason = skip(plan_in("case", text, "cpu", &[]));
         assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+#[test]
+fn random_weights_stand_for_a_missing_checkpoint_and_tokens_are_not_compared() {
+    let text = one_prompt("  --top_k: 1\n");
+    let both = text.replace("METRICS:\n", "METRICS:\n  - throughput\n");
+    for (text, metrics) in [(&text, &[][..]), (&both, &["throughput"])] {
+        let plan = run(random_plan_in("tp1_pp1_dp8", text));
+        assert!(matches!(&plan.model, ModelPlan::Random { config, .. } if config.num_layers == 24));
+        assert!(matches!(&plan.tokenizer, TokenizerPlan::BuiltIn));
+        assert_eq!(plan.metrics, metrics);
+        assert_eq!(plan.uncompared, ["generated_tokens", "logprobs"]);
     }
 }

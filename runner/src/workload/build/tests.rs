@@ -17,6 +17,8 @@ fn sampling() -> SamplingPlan {
         seed: 1234,
         return_log_probs: true,
         skip_prompt_log_probs: false,
+        top_n_logprobs: 0,
+        stop_words: Vec::new(),
         termination: TerminationPlan::TokenizerEod,
     }
 }
@@ -29,6 +31,7 @@ fn plan(source: PromptSource, arrival: Arrival) -> WorkloadPlan {
         num_tokens_to_generate: 30,
         num_tokens_from_file: false,
         max_tokens_to_generate: None,
+        conduct: crate::plan::Conduct::default(),
         max_prompt_tokens: None,
     }
 }

@@ -84,6 +84,15 @@ impl Tokenizer {
         })
     }
 
+    /// Tokens of a prompt as the original's engine makes them of text: BOS tokens that the text itself begins with are
+    /// dropped, and one is put in front iff `add_bos` says so.
+    pub fn encode_prompt(&self, text: &str, add_bos: bool) -> Result<Vec<u32>, TokenizerError> {
+        let tokens = self.encode(text)?;
+        let Some(bos) = self.bos() else { return Ok(tokens) };
+        let content = tokens.into_iter().skip_while(|token| *token == bos);
+        Ok(add_bos.then_some(bos).into_iter().chain(content).collect())
+    }
+
     /// Text of `tokens`. Special tokens are dropped; bytes that are no UTF-8 become U+FFFD, and so does
     /// each id that the vocabulary lacks (a random model's padded vocabulary is larger than its
     /// tokenizer's).

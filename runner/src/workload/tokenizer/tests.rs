@@ -200,3 +200,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_prompt_begins_with_bos_only_where_it_is_asked_for() {
+    let tokenizer = Tokenizer::load(&TokenizerPlan::BuiltIn).unwrap();
+    let bos = tokenizer.bos().unwrap();
+    let plain = tokenizer.encode("Hello").unwrap();
+    let with_bos: Vec<u32> = std::iter::once(bos).chain(plain.iter().copied()).collect();
+    assert_eq!(tokenizer.encode_prompt("Hello", false).unwrap(), plain);
+    assert_eq!(tokenizer.encode_prompt("Hello", true).unwrap(), with_bos);
+    assert_eq!(tokenizer.encode("<s><s>Hello").unwrap()[..2], [bos, bos]);
+    assert_eq!(tokenizer.encode_prompt("<s><s>Hello", false).unwrap(), plain);
+    assert_eq!(tokenizer.encode_prompt("<s><s>Hello", true).unwrap(), with_bos);
+}

@@ -67,7 +67,7 @@ prop_compose! {
         (prompt_log_probs, generated_log_probs) in (of(logprobs()), of(logprobs())),
         (prompt_top_n_logprobs, generated_top_n_logprobs) in (of(alternatives()), of(alternatives())),
         (tpot, ttft) in (vec(0.0..9.0, 0..3), of(0.0..9.0)),
-        (served_by, extra) in (of((any::<u32>(), any::<u32>())), extra()),
+        (served_by, effort, extra) in (of((any::<u32>(), any::<u32>())), of((any::<u64>(), any::<u64>())), extra()),
     ) -> FinalReply {
         let reply = if failed {
             FinalReply::failed(request_id, sampling, "Error", "reason", 0.5)
@@ -78,6 +78,7 @@ prop_compose! {
             prompt, prompt_tokens, generated_text, prompt_log_probs, generated_log_probs, prompt_top_n_logprobs,
             generated_top_n_logprobs, tpot, ttft, extra,
             served_by: served_by.map(|(rank, num_dispatches)| ServedBy { rank, num_dispatches }),
+            effort: effort.map(|(num_cached_tokens, num_evictions)| Effort { num_cached_tokens, num_evictions }),
             ..reply
         }
     }
@@ -141,12 +142,14 @@ pub(super) fn rank_command() -> impl Strategy<Value = RankCommand> {
 pub(super) fn rank_message() -> impl Strategy<Value = RankMessage> {
     let ready = (any::<u32>(), any::<u32>(), ".{0,9}", any::<u64>())
         .prop_map(|(version, pid, device, num_kv_blocks)| RankReady { version, pid, device, num_kv_blocks });
-    let stats = any::<[u64; 5]>().prop_map(|n| RankStats {
+    let stats = (any::<[u64; 6]>(), of(any::<i64>())).prop_map(|(n, generation_epoch)| RankStats {
         num_steps: n[0],
         num_running: n[1],
         num_waiting: n[2],
         num_kv_blocks_used: n[3],
         num_tokens_generated: n[4],
+        num_suspensions: n[5],
+        generation_epoch,
     });
     let report = (any::<u32>(), any::<u64>(), ".{0,9}", 0.0..9.0).prop_map(
         |(rank, num_steps, device, step_seconds)| {

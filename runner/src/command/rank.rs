@@ -1,0 +1,77 @@
+//! `goldlap rank`: one rank that joins a coordinator, ours or a foreign one.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use goldlap_kernels::model::store::Store;
+
+use super::generate::{Limits, tokenizer_plan};
+use super::{CommandError, Exit};
+use crate::coordinator::Tokenize;
+use crate::engine::join_as_rank;
+use crate::harness::{PreparedModel, choose_platform, num_cores};
+use crate::plan::ModelPlan;
+use crate::topology::RankSpec;
+use crate::workload::Tokenizer;
+
+/// Seconds between the heartbeats of a rank.
+const HEARTBEAT_S: f64 = 0.5;
+
+#[derive(Args)]
+pub(super) struct Rank {
+    /// The coordinator to join: tcp://HOST:PORT
+    #[arg(long, value_name = "ENDPOINT")]
+    coordinator: String,
+    /// Hugging Face folder: config.json, safetensors, tokenizer
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Number of this rank; its identity is mp-coord-<N>, which no other rank may have
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    rank: u32,
+    /// The coordinator is Goldlap's: send it heartbeats and a record. Any other would not understand them
+    #[arg(long)]
+    goldlap: bool,
+    /// cpu, or a GPU platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// tokenizer.json, a folder with one, a TikTokenizer vocabulary or tekken.json [default: the model's own, else the built-in]
+    #[arg(long, value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+    /// Sampling seed
+    #[arg(long, value_name = "SEED", default_value_t = 1234)]
+    seed: u64,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+impl Rank {
+    pub(super) fn run(self) -> Result<Exit, CommandError> {
+        let choice = choose_platform(self.platform.as_deref(), goldlap_kernels::cuda::devices)
+            .map_err(CommandError::from_error)?;
+        let plan = tokenizer_plan(&self.model, self.tokenizer.as_deref());
+        let tokenizer = Tokenizer::load(&plan).map_err(CommandError::from_error)?;
+        let store = Store::open().map_err(CommandError::from_error)?;
+        let source = ModelPlan::Checkpoint { path: self.model.clone() };
+        let model = PreparedModel::prepare(&source, &store, num_cores()).map_err(CommandError::from_error)?;
+        let spec = RankSpec {
+            rank: self.rank,
+            world_size: 1,
+            coordinator: self.coordinator.clone(),
+            packed_model: model.path().to_path_buf(),
+            platform: choice.platform,
+            engine: self.limits.plan(1)?,
+            seed: self.seed,
+            default_termination_id: tokenizer.eod(),
+            heartbeat_s: HEARTBEAT_S,
+            fault: None,
+        };
+        let tokenize = move |text: &str, add_bos: bool| {
+            tokenizer.encode_prompt(text, add_bos).map_err(|error| error.to_string())
+        };
+        let plain: Option<Tokenize> = (!self.goldlap).then(|| Arc::new(tokenize) as Tokenize);
+        let code = join_as_rank(&spec, plain);
+        Ok(if code == ExitCode::SUCCESS { Exit::Success } else { Exit::Failed })
+    }
+}

@@ -1,0 +1,150 @@
+//! `goldlap serve`: coordinator and ranks as a service, for any client that speaks the protocol.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use goldlap_kernels::model::store::Store;
+
+use super::generate::{Limits, tokenizer_plan};
+use super::{CommandError, Exit};
+use crate::coordinator::wire::Numbering;
+use crate::harness::{PreparedModel, Service, ServiceInputs, choose_platform, install_interrupts, num_cores};
+use crate::metrics::WallTime;
+use crate::plan::ModelPlan;
+use crate::report::{RunId, run_folder};
+use crate::topology::RankSpec;
+use crate::workload::Tokenizer;
+
+/// Seconds between the heartbeats of a rank.
+const HEARTBEAT_S: f64 = 0.5;
+
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Hugging Face folder: config.json, safetensors, tokenizer
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Ranks, each with the whole model
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    dp: u32,
+    /// Where to listen; port 0 is any free one. Nothing here is encrypted or authenticated
+    #[arg(long, value_name = "ENDPOINT", default_value = "tcp://127.0.0.1:0")]
+    bind: String,
+    /// cpu, or a GPU platform
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// tokenizer.json, a folder with one, a TikTokenizer vocabulary or tekken.json [default: the model's own, else the built-in]
+    #[arg(long, value_name = "PATH")]
+    tokenizer: Option<PathBuf>,
+    /// Sampling seed
+    #[arg(long, value_name = "SEED", default_value_t = 1234)]
+    seed: u64,
+    /// Release of clients that are older than 0.19: nothing on the wire tells 0.16 from 0.17 and 0.18
+    #[arg(long, value_enum, default_value_t = OldClients::V0_17)]
+    old_clients: OldClients,
+    /// Folder for rank logs
+    #[arg(long, value_name = "DIR", default_value = "target/goldlap")]
+    output: PathBuf,
+    /// Seconds that the ranks may take to come up
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
+    startup_limit: f64,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OldClients {
+    /// Megatron Core 0.16
+    #[value(name = "0.16")]
+    V0_16,
+    /// Megatron Core 0.17 and 0.18
+    #[value(name = "0.17")]
+    V0_17,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<Exit, CommandError> {
+        let choice = choose_platform(self.platform.as_deref(), goldlap_kernels::cuda::devices)
+            .map_err(CommandError::from_error)?;
+        let bind = bind_address(&self.bind)?;
+        let plan = tokenizer_plan(&self.model, self.tokenizer.as_deref());
+        let tokenizer = Arc::new(Tokenizer::load(&plan).map_err(CommandError::from_error)?);
+        let engine = self.limits.plan(self.dp as usize)?;
+        let store = Store::open().map_err(CommandError::from_error)?;
+        let source = ModelPlan::Checkpoint { path: self.model.clone() };
+        let model = PreparedModel::prepare(&source, &store, num_cores()).map_err(CommandError::from_error)?;
+        let folder = run_folder(&self.output, &RunId::new(WallTime::now()));
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| CommandError(format!("{}: {error}", folder.display())))?;
+        let rank_spec = |rank: u32, coordinator: &str| RankSpec {
+            rank,
+            world_size: self.dp,
+            coordinator: coordinator.to_owned(),
+            packed_model: model.path().to_path_buf(),
+            platform: choice.platform.clone(),
+            engine: engine.clone(),
+            seed: self.seed,
+            default_termination_id: tokenizer.eod(),
+            heartbeat_s: HEARTBEAT_S,
+            fault: None,
+        };
+        install_interrupts().map_err(CommandError::from_error)?;
+        let executable = std::env::current_exe().map_err(CommandError::from_error)?;
+        let service = Service::start(&ServiceInputs {
+            bind: &bind,
+            rank_spec: &rank_spec,
+            data_parallel: self.dp,
+            model: &model,
+            tokenizer: &tokenizer,
+            executable: &executable,
+            folder: &folder,
+            old_clients: match self.old_clients {
+                OldClients::V0_16 => Numbering::V0_16,
+                OldClients::V0_17 => Numbering::V0_17,
+            },
+            startup_limit_s: self.startup_limit,
+        })
+        .map_err(CommandError::from_error)?;
+        Ok(serve(service, self.dp, &folder.display().to_string()))
+    }
+}
+
+fn serve(service: Service, num_ranks: u32, logs: &str) -> Exit {
+    let pids: Vec<String> = service.pids().iter().map(u32::to_string).collect();
+    let (endpoint, pids) = (service.endpoint(), pids.join(" "));
+    println!("listening on {endpoint}, {num_ranks} ranks with the pids {pids}; logs in {logs}");
+    let end = service.serve(&mut |at_s, line| println!("[{at_s:9.3}] {line}"));
+    println!("ended: {}", end.why);
+    end.faults.iter().for_each(|fault| eprintln!("error: {fault}"));
+    if end.faults.is_empty() && end.why != "no rank is left" { Exit::Success } else { Exit::Failed }
+}
+
+/// ZMQ writes "any free port" as `*`; people write 0.
+fn bind_address(text: &str) -> Result<String, CommandError> {
+    let wrong =
+        || CommandError(format!("--bind {text}: expected tcp://HOST:PORT, such as tcp://127.0.0.1:5555"));
+    let (host, port) =
+        text.strip_prefix("tcp://").and_then(|rest| rest.rsplit_once(':')).ok_or_else(wrong)?;
+    if host.is_empty() {
+        return Err(wrong());
+    }
+    match port.parse::<u16>() {
+        Ok(0) => Ok(format!("tcp://{host}:*")),
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_before_anything_starts() {
+        assert_eq!(bind_address("tcp://127.0.0.1:0").unwrap(), "tcp://127.0.0.1:*");
+        assert_eq!(bind_address("tcp://127.0.0.1:5555").unwrap(), "tcp://127.0.0.1:5555");
+        for bad in ["127.0.0.1:5555", "tcp://:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:70000", "ipc:///x"] {
+            assert!(bind_address(bad).unwrap_err().to_string().contains("expected tcp://HOST:PORT"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A rank's link to a coordinator that is not known to be ours: nothing but the original's messages, and prompts
+//! that come as text become tokens here, since no foreign coordinator does that.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::pulse::Link;
+use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, RankCommand, RankStats, Submit};
+use crate::coordinator::{LinkError, RankLink, Tokenize};
+use crate::metrics::RankRecord;
+
+/// See the head of this file.
+pub(super) struct PlainLink {
+    link: RankLink,
+    tokenize: Tokenize,
+    /// Prompts of open requests that came as text; their replies repeat it.
+    texts: HashMap<u64, String>,
+}
+
+impl PlainLink {
+    pub(super) fn new(link: RankLink, tokenize: Tokenize) -> Self {
+        Self { link, tokenize, texts: HashMap::new() }
+    }
+
+    /// The submission with tokens for a prompt; `None` if that failed, which has been answered then.
+    fn with_tokens(&mut self, mut submit: Submit) -> Result<Option<RankCommand>, LinkError> {
+        if let Prompt::Text(text) = &submit.prompt {
+            match (self.tokenize)(text, submit.sampling.add_bos) {
+                Ok(tokens) => {
+                    let tokens = Prompt::Tokens(tokens);
+                    if let Prompt::Text(text) = std::mem::replace(&mut submit.prompt, tokens) {
+                        self.texts.insert(submit.id, text);
+                    }
+                }
+                Err(reason) => {
+                    let reply = FinalReply::failed(submit.id, submit.sampling, "ValueError", &reason, 0.0);
+                    self.link.send_finals(vec![reply])?;
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(RankCommand::Submit(submit)))
+    }
+}
+
+impl Link for PlainLink {
+    fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<RankCommand>, LinkError> {
+        match self.link.recv_timeout(timeout)? {
+            Some(RankCommand::Submit(submit)) => self.with_tokens(submit),
+            other => Ok(other),
+        }
+    }
+
+    fn send_partials(&mut self, partials: Vec<PartialReply>) -> Result<(), LinkError> {
+        self.link.send_partials(partials)
+    }
+
+    fn send_finals(&mut self, mut replies: Vec<FinalReply>) -> Result<(), LinkError> {
+        for reply in &mut replies {
+            if let Some(text) = self.texts.remove(&reply.request_id) {
+                reply.prompt = Some(text);
+            }
+        }
+        self.link.send_finals(replies)
+    }
+
+    /// The original has none: an unknown header would end its coordinator.
+    fn heartbeat(&mut self, _stats: RankStats) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    /// Nor does it take one.
+    fn send_report(&mut self, _record: RankRecord) -> Result<(), LinkError> {
+        Ok(())
+    }
+
+    fn disconnect(self) -> Result<(), LinkError> {
+        self.link.disconnect()
+    }
+}

@@ -1,0 +1,114 @@
+"""A coordinator of the protocol as the original behaves: it ends of anything that it does not know.
+
+usage: coordinator.py ranks NUM_RANKS    waits for ranks, drives them itself, stops them
+       coordinator.py engine             answers clients as an engine would, until nobody has asked for 3 s
+Prints its endpoint first. Exits with 0 iff everything was as the scenario says.
+"""
+
+import sys
+
+import msgpack
+import zmq
+
+CONNECT, ACK, SUBMIT, REPLY, PARTIAL, ABORT = 0, 1, 20, 21, 22, 23
+PAUSE, UNPAUSE, STOP, DISCONNECT = 40, 41, 45, 60
+
+
+class Router:
+    def __init__(self):
+        self.socket = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.LINGER, 2000)
+        port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        print(f"tcp://127.0.0.1:{port}", flush=True)
+
+    def receive(self, seconds=30):
+        if not self.socket.poll(int(seconds * 1000)):
+            return None
+        frames = self.socket.recv_multipart()
+        assert len(frames) == 2, f"{len(frames)} frames"
+        identity, payload = frames
+        return identity, (msgpack.unpackb(payload, raw=False) if payload else None)
+
+    def send(self, identity, *message):
+        self.socket.send_multipart([identity, msgpack.packb(list(message), use_bin_type=True)])
+
+
+def ranks(num_ranks):
+    router, known = Router(), set()
+    while len(known) < num_ranks:
+        identity, message = router.receive()
+        assert message is None, f"the first message of a rank is empty, got {message}"
+        assert identity.startswith(b"mp-coord-"), identity
+        known.add(identity)
+    identity = sorted(known)[0]
+    sampling = {"num_tokens_to_generate": 3, "top_k": 1, "termination_id": -1, "return_log_probs": True}
+    router.send(identity, SUBMIT, 0, "Once upon a time", dict(sampling, return_prompt_tokens=True), None)
+    text = final(router, identity)
+    assert text["prompt"] == "Once upon a time" and text["generated_text"] is None, text
+    tokens = text["prompt_tokens"][1]
+    router.send(identity, SUBMIT, 1, tokens, dict(sampling, streaming=True), None)
+    streamed = []
+    same = final(router, identity, streamed)
+    assert same["generated_tokens"] == text["generated_tokens"] and streamed == same["generated_tokens"][: len(streamed)]
+    router.send(identity, PAUSE)
+    router.send(identity, SUBMIT, 2, tokens, sampling, None)
+    assert router.receive(0.6) is None, "a paused rank is silent: it has no heartbeat for this coordinator"
+    router.send(identity, UNPAUSE)
+    assert final(router, identity)["request_id"] == 2
+    for rank in known:
+        router.send(rank, PAUSE)
+        router.send(rank, STOP)
+    gone = set()
+    while gone != known:
+        rank, message = router.receive()
+        assert message == [DISCONNECT], message
+        gone.add(rank)
+
+
+def final(router, rank, streamed=None):
+    while True:
+        identity, message = router.receive()
+        assert identity == rank and message[0] in (REPLY, PARTIAL), message
+        if message[0] == REPLY:
+            [reply] = message[1]
+            assert reply["status"] == "COMPLETED", reply
+            return reply
+        for partial in message[1]:
+            streamed.extend(partial["new_tokens"])
+
+
+def engine():
+    """Both the coordinator and its engine: what it generates after n prompt tokens is n, n+1, ..."""
+    router, next_id, clients = Router(), 0, set()
+    while True:
+        received = router.receive(30 if not clients else 3)
+        if received is None:
+            return
+        client, message = received
+        if message == [CONNECT]:
+            clients.add(client)
+            router.send(client, ACK)
+            continue
+        assert client in clients and message[0] == SUBMIT and len(message) == 5, message
+        _, client_id, prompt, sampling, _ = message
+        new = [1000 + len(prompt) + i for i in range(sampling["num_tokens_to_generate"])]
+        if sampling["streaming"]:
+            router.send(client, PARTIAL, client_id, {"request_id": next_id, "new_tokens": new[:1]})
+        router.send(client, REPLY, client_id, reply(next_id, sampling, new))
+        next_id += 1
+
+
+def reply(request_id, sampling, new):
+    return {
+        "request_id": request_id, "prompt": None, "sampling_params": sampling, "inference_parameters": None,
+        "prompt_tokens": None, "status": "COMPLETED", "generated_text": " ".join(map(str, new)),
+        "generated_tokens": new, "prompt_log_probs": None, "generated_log_probs": None,
+        "prompt_top_n_logprobs": None, "generated_top_n_logprobs": None, "generated_length": len(new), "tpot": [],
+        "uid": "chatcmpl-0", "latency": None, "ttft": 0.1, "events": [], "routing_indices": None,
+    }
+
+
+if __name__ == "__main__":
+    ranks(int(sys.argv[2])) if sys.argv[1] == "ranks" else engine()
+    zmq.Context.instance().destroy(linger=2000)
