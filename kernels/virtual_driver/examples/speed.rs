@@ -65,6 +65,7 @@ impl Bench {
 fn main() -> Result<(), Box<dyn Error>> {
     let saxpy = Bench::load(include_str!("../tests/ptx/saxpy.ptx"))?;
     let kernels = Bench::load(include_str!("../tests/ptx/kernels.ptx"))?;
+    let wide = Bench::load(include_str!("../tests/ptx/matmul.ptx"))?;
     // An argument such as `Avx512` runs that one only.
     let only = std::env::args().nth(1);
     for isa in Isa::available() {
@@ -93,27 +94,31 @@ fn main() -> Result<(), Box<dyn Error>> {
             kernels.buffer(size * size * 4)?,
             kernels.buffer(size * size * 4)?,
         ];
-        let tiles = (size / 16) as u32;
-        let seconds = kernels.time("matmul_f32", [tiles, tiles, 1], [16, 16, 1], &[a, b, c, size], isa)?;
+        let tiles = size / 16;
+        let grid = [tiles as u32, tiles as u32, 1];
+        let seconds = kernels.time("matmul_f32", grid, [16, 16, 1], &[a, b, c, size], isa)?;
         let flops = 2.0 * (size as f64).powi(3);
-        // Of each multiply-add the shared-memory loads are two more lane-operations.
+        // The inner loop is 65 PTX instructions a tile, for 256 threads of each block.
+        let operations = (tiles * tiles * tiles * 256 * 65) as f64;
         println!(
             "{isa:?}: tiled f32 matmul {:.2e} lane-operations/s, {:.2} GFLOP/s",
-            flops * 1.5 / seconds,
+            operations / seconds,
             flops / seconds / 1e9
         );
 
         let (m, n, k) = (256_u64, 512_u64, 1024_u64);
-        let [a, b, c] = [kernels.buffer(m * k * 2)?, kernels.buffer(n * k * 2)?, kernels.buffer(m * n * 4)?];
-        let seconds = kernels.time(
-            "matmul_bf16",
-            [(n / 64) as u32, (m / 16) as u32, 1],
-            [32, 1, 1],
-            &[a, b, c, n, k],
-            isa,
-        )?;
         let flops = 2.0 * (m * n * k) as f64;
-        println!("{isa:?}: mma.sync bf16 matmul {:.2} GFLOP/s", flops / seconds / 1e9);
+        for (bench, kernel, rows, columns, threads) in
+            [(&kernels, "matmul_bf16", 16, 64, 32), (&wide, "matmul_bf16_wide", 128, 128, 128)]
+        {
+            let [a, b, c] = [bench.buffer(m * k * 2)?, bench.buffer(n * k * 2)?, bench.buffer(m * n * 4)?];
+            let grid = [(n / columns) as u32, (m / rows) as u32, 1];
+            let seconds = bench.time(kernel, grid, [threads, 1, 1], &[a, b, c, n, k], isa)?;
+            println!(
+                "{isa:?}: mma.sync bf16 {rows} by {columns} a block {:.2} GFLOP/s",
+                flops / seconds / 1e9
+            );
+        }
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ use super::table::TABLE;
 
 /// A Markdown table of every instruction with its modifiers, types and meaning, and the special registers.
 pub fn page() -> String {
-    let mut page =
-        String::from("| Instruction | Operands | Modifiers | Types | Meaning |\n|---|---|---|---|---|\n");
+    let mut page = String::from(
+        "# PTX that the virtual device executes\n\n| Instruction | Operands | Modifiers | Types | Meaning |\n|---|---|---|---|---|\n",
+    );
     for form in TABLE {
         let words: Vec<String> = form.words.iter().map(|word| format!(".{word}")).collect();
         let types: Vec<String> = form.types.iter().map(|word| format!(".{word}")).collect();
@@ -29,4 +30,13 @@ pub fn page() -> String {
         specials.join(", ")
     );
     page
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_page_is_current() {
+        let committed = include_str!("../../COVERAGE.md");
+        assert!(committed == super::page(), "run the example `coverage` and commit COVERAGE.md");
+    }
 }

@@ -32,8 +32,10 @@ impl Warp {
                     let arguments = self.argument(plan, 1, lane);
                     let (text, count) = self.format(context, block, lane, &format, arguments)?;
                     block.output.extend_from_slice(&text);
-                    if let Some(result) = plan.results.first() {
-                        self.local[(self.f.local + result.caller) as usize / 4].0[lane as usize] = count;
+                    let place =
+                        plan.results.first().map(|result| (self.f.local + result.caller) as usize / 4);
+                    if let Some(word) = place.and_then(|at| self.local.get_mut(at)) {
+                        word.0[lane as usize] = count;
                     }
                 }
                 Ok(())
@@ -59,9 +61,9 @@ impl Warp {
     /// An argument as an integer, from the caller's frame.
     fn argument(&self, plan: &CallPlan, index: usize, lane: u32) -> u64 {
         let Some(passed) = plan.arguments.get(index) else { return 0 };
-        let word = (self.f.local + passed.caller) as usize / 4;
-        let low = u64::from(self.local[word].0[lane as usize]);
-        if passed.bytes < 8 { low } else { low | u64::from(self.local[word + 1].0[lane as usize]) << 32 }
+        let first = (self.f.local + passed.caller) as usize / 4;
+        let word = |at: usize| self.local.get(at).map_or(0, |word| u64::from(word.0[lane as usize]));
+        if passed.bytes < 8 { word(first) } else { word(first) | word(first + 1) << 32 }
     }
 
     /// One element of memory at a generic address, for one lane.

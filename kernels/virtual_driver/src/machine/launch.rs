@@ -122,6 +122,9 @@ fn check(image: &Image, kernel: u32, spec: &LaunchSpec, options: &Options) -> Re
     let Some(function) = program.functions.get(kernel as usize).filter(|function| function.is_entry) else {
         return refuse(format!("function number {kernel} is not a kernel"));
     };
+    if function.end == function.start {
+        return refuse("the kernel is declared but has no body in this module".to_owned());
+    }
     let threads: u64 = spec.block.iter().map(|&extent| u64::from(extent)).product();
     let blocks = spec.grid.iter().try_fold(1_u64, |product, &extent| product.checked_mul(u64::from(extent)));
     if threads == 0 || threads > 1024 {

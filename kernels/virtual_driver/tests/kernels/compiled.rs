@@ -107,10 +107,9 @@ fn a_tiled_matmul() {
     assert_eq!(device.download(dc, n * n), expected);
 }
 
-#[test]
-fn a_tensor_core_matmul_with_asynchronous_copies() {
-    let device = Device::load(KERNELS);
-    let (m, n, k) = (32, 128, 96);
+/// c = a * b^T in bf16 on a grid of tiles.
+fn tensor_core_matmul(text: &str, kernel: &str, [m, n, k]: [usize; 3], tile: [usize; 2], threads: u32) {
+    let device = Device::load(text);
     let a: Vec<f32> = (0..m * k).map(|i| small(i, 4)).collect();
     let b: Vec<f32> = (0..n * k).map(|i| small(i, 5)).collect();
     let pack = |values: &[f32]| -> Vec<u32> {
@@ -122,10 +121,22 @@ fn a_tensor_core_matmul_with_asynchronous_copies() {
     let (da, db, dc) =
         (device.upload_u32(&pack(&a)), device.upload_u32(&pack(&b)), device.upload(&vec![0.0; m * n]));
     let args = [Arg::U64(da), Arg::U64(db), Arg::U64(dc), Arg::U32(n as u32), Arg::U32(k as u32)];
-    device.launch("matmul_bf16", [n as u32 / 64, m as u32 / 16, 1], [32, 1, 1], 0, &args);
+    device.launch(kernel, [(n / tile[1]) as u32, (m / tile[0]) as u32, 1], [threads, 1, 1], 0, &args);
     let expected: Vec<f32> =
         (0..m * n).map(|i| (0..k).map(|j| a[i / n * k + j] * b[i % n * k + j]).sum()).collect();
     assert_eq!(device.download(dc, m * n), expected);
+}
+
+#[test]
+fn tensor_core_matmuls_with_asynchronous_copies() {
+    tensor_core_matmul(KERNELS, "matmul_bf16", [32, 128, 96], [16, 64], 32);
+    tensor_core_matmul(
+        include_str!("../ptx/matmul.ptx"),
+        "matmul_bf16_wide",
+        [128, 256, 96],
+        [128, 128],
+        128,
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Kernels compiled by NVRTC (tests/cu, tests/ptx) and small ones written by hand, run on the machine.
 
+mod broken;
 mod compiled;
 mod device;
+mod differential;
 mod instructions;
 mod runtime;
 mod tensor;
