@@ -5,33 +5,11 @@
 use std::time::Instant;
 
 use goldlap_kernels::cpu::limits::measure_limits;
-use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, PositionEmbedding};
+use goldlap_kernels::model::config::GptConfig;
 use goldlap_kernels::model::gpt::CpuModel;
 use goldlap_kernels::model::packed::pack;
 use goldlap_kernels::model::random::RandomWeights;
 use goldlap_kernels::model::step::{KvCacheShape, LanguageModel, SampleArgs, SequenceSlice};
-
-fn config(num_layers: usize) -> GptConfig {
-    GptConfig {
-        num_layers,
-        hidden_size: 1152,
-        num_attention_heads: 16,
-        num_query_groups: 8,
-        kv_channels: 128,
-        ffn_hidden_size: 3168,
-        vocab_size: 131_072,
-        max_position_embeddings: 4096,
-        normalization: Normalization::RmsNorm,
-        norm_epsilon: 1e-5,
-        position_embedding: PositionEmbedding::Rope { base: 1e6, percent: 1.0, scaling: None },
-        activation: Activation::SwiGlu,
-        qkv_bias: false,
-        attention_output_bias: false,
-        mlp_bias: false,
-        qk_norm: false,
-        tied_embeddings: true,
-    }
-}
 
 const GREEDY: SampleArgs =
     SampleArgs { temperature: 1.0, top_k: 1, top_p: 0.0, seed: 0, request_key: 0, position: 0 };
@@ -100,7 +78,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layers = arguments.next().transpose()?.unwrap_or(24);
     let path = std::env::temp_dir().join(format!("goldlap-speed-{layers}-{}", std::process::id()));
     let clock = Instant::now();
-    pack(&RandomWeights::new(config(layers), 1, 0.02)?, &path, 2)?;
+    pack(&RandomWeights::new(GptConfig { num_layers: layers, ..GptConfig::GPT_583M }, 1, 0.02)?, &path, 2)?;
     println!("packed in {:.1} s", clock.elapsed().as_secs_f64());
     let mut model = CpuModel::open(&path, KvCacheShape { block_size: 256, num_blocks: 1024 }, threads)?;
     std::fs::remove_file(&path)?;

@@ -55,18 +55,17 @@ const ROOMY: EngineLimits = EngineLimits {
 
 /// The packed model, written once for all tests of this process.
 fn packed() -> &'static PackedModel {
-    static PACKED: OnceLock<(TempDir, PackedModel)> = OnceLock::new();
-    let (_folder, model) = PACKED.get_or_init(|| {
+    static PACKED: OnceLock<PackedModel> = OnceLock::new();
+    PACKED.get_or_init(|| {
         let folder = TempDir::new().expect("a temporary folder");
         let path = folder.path().join("tiny");
         // Wide enough a distribution that logits, and thereby tokens, differ.
         let weights =
             RandomWeights::new(CONFIG, 7, 0.15).expect("the architecture is possible").with_vector_noise(0.1);
         pack(&weights, Path::new(&path), 1).expect("the model can be packed");
-        let model = PackedModel::open(&path).expect("the packed model opens");
-        (folder, model)
-    });
-    model
+        // The folder goes at once, for statics are never dropped; the mapping stays.
+        PackedModel::open(&path).expect("the packed model opens")
+    })
 }
 
 fn model(limits: &EngineLimits, isa: Isa, num_threads: usize) -> Box<CpuModel> {

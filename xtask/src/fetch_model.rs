@@ -1,6 +1,6 @@
 //! `cargo xtask fetch-model`: puts a real model into the cache, for the cases that need one.
 
-mod download;
+pub(crate) mod download;
 mod gguf;
 mod quantised;
 mod smollm2;

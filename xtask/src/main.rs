@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod fetch_model;
+mod ptx;
 mod schema;
 mod tidy;
 mod update_goldens;
@@ -21,6 +22,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     FetchModel(fetch_model::FetchModel),
+    /// Compile the CUDA kernels to the committed PTX, check that it is up to date, or report their resources.
+    Ptx(ptx::Ptx),
     /// Write the JSON Schema of model_config.yaml, or check that it is up to date.
     Schema(schema::Schema),
     /// Check the house rules that no compiler checks.
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::FetchModel(command) => command.run(),
+        Command::Ptx(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Tidy(command) => command.run(),
         Command::UpdateGoldens(command) => update_goldens::run(&command),

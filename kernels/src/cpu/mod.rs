@@ -26,6 +26,7 @@ pub use buffer::Aligned;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use kv_cache::CpuKvCache;
 pub use matrix::CpuMatrix;
+pub(crate) use rotary::frequency as rotary_frequency;
 
 use crate::ops::batch::RaggedBatch;
 use crate::ops::error::OpError;

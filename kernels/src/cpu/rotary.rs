@@ -31,7 +31,7 @@ pub(crate) fn rotary_angles(backend: &mut CpuBackend, args: RotaryAngles<'_, Cpu
 }
 
 /// Radians per position of pair `pair`.
-fn frequency(frequencies: &RotaryFrequencies, pair: usize) -> f64 {
+pub(crate) fn frequency(frequencies: &RotaryFrequencies, pair: usize) -> f64 {
     let plain = pow(frequencies.base, -2.0 * pair as f64 / frequencies.dim as f64);
     frequencies.scaling.map_or(plain, |scaling| scaled(plain, &scaling))
 }

@@ -99,6 +99,28 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
+    /// The model of the 583M cases: 583,687,296 parameters. The original checkpoint's own arguments are not
+    /// public; these give it its size.
+    pub const GPT_583M: Self = Self {
+        num_layers: 24,
+        hidden_size: 1152,
+        num_attention_heads: 16,
+        num_query_groups: 8,
+        kv_channels: 128,
+        ffn_hidden_size: 3168,
+        vocab_size: 131_072,
+        max_position_embeddings: 4096,
+        normalization: Normalization::RmsNorm,
+        norm_epsilon: 1e-5,
+        position_embedding: PositionEmbedding::Rope { base: 1e6, percent: 1.0, scaling: None },
+        activation: Activation::SwiGlu,
+        qkv_bias: false,
+        attention_output_bias: false,
+        mlp_bias: false,
+        qk_norm: false,
+        tied_embeddings: true,
+    };
+
     /// Width of all query heads together: `num_attention_heads * kv_channels`.
     pub fn query_size(&self) -> usize {
         self.num_attention_heads.saturating_mul(self.kv_channels)
@@ -139,35 +161,12 @@ impl Activation {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// The 583M model of the throughput cases.
-    pub(crate) fn config_583m() -> GptConfig {
-        GptConfig {
-            num_layers: 24,
-            hidden_size: 1152,
-            num_attention_heads: 16,
-            num_query_groups: 8,
-            kv_channels: 128,
-            ffn_hidden_size: 3168,
-            vocab_size: 131_072,
-            max_position_embeddings: 4096,
-            normalization: Normalization::RmsNorm,
-            norm_epsilon: 1e-5,
-            position_embedding: PositionEmbedding::Rope { base: 1e6, percent: 1.0, scaling: None },
-            activation: Activation::SwiGlu,
-            qkv_bias: false,
-            attention_output_bias: false,
-            mlp_bias: false,
-            qk_norm: false,
-            tied_embeddings: true,
-        }
-    }
 
     #[test]
     fn derived_widths() {
-        let config = config_583m();
+        let config = GptConfig::GPT_583M;
         assert_eq!((config.query_size(), config.kv_size(), config.rotary_dim()), (2048, 1024, 128));
         let partial = PositionEmbedding::Rope { base: 1e4, percent: 0.5, scaling: None };
         assert_eq!(GptConfig { position_embedding: partial, ..config.clone() }.rotary_dim(), 64);
@@ -184,7 +183,7 @@ pub(crate) mod tests {
             original_max_position_embeddings: 8192,
         };
         let position_embedding = PositionEmbedding::Rope { base: 5e5, percent: 1.0, scaling: Some(scaling) };
-        let config = GptConfig { position_embedding, ..config_583m() };
+        let config = GptConfig { position_embedding, ..GptConfig::GPT_583M };
         let text = serde_json::to_string(&config).expect("a config serialises");
         assert_eq!(serde_json::from_str::<GptConfig>(&text).expect("and comes back"), config);
     }

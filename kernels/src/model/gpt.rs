@@ -15,6 +15,7 @@ use super::step::{
 use super::weights::CheckpointError;
 use super::workspace::Workspace;
 use crate::cpu::{CpuBackend, Isa};
+use crate::cuda::CudaBackend;
 use crate::ops::batch::{HeadRow, RaggedBatch};
 use crate::ops::error::OpError;
 use crate::ops::kv_cache::KvGeometry;
@@ -52,6 +53,26 @@ impl CpuModel {
         let fail = |error: &dyn std::fmt::Display| CheckpointError(error.to_string());
         let isa = Isa::from_environment().map_err(|error| fail(&error))?;
         let backend = CpuBackend::new(isa, num_threads).map_err(|error| fail(&error))?;
+        Self::new(backend, &PackedModel::open(packed)?, kv_shape)
+    }
+}
+
+/// The GPT on a CUDA device.
+pub type CudaModel = Gpt<CudaBackend>;
+
+impl CudaModel {
+    /// Brings a packed model to device `ordinal` of the CUDA driver. `graphs`: decode steps run as CUDA graphs (same bits).
+    ///
+    /// # Errors
+    /// The file is damaged, there is no driver or no such device, or model and cache do not fit into its memory.
+    pub fn open_cuda(
+        packed: &Path,
+        kv_shape: KvCacheShape,
+        ordinal: usize,
+        graphs: bool,
+    ) -> Result<Self, CheckpointError> {
+        let backend = CudaBackend::new(ordinal, graphs);
+        let backend = backend.map_err(|error| CheckpointError(error.to_string()))?;
         Self::new(backend, &PackedModel::open(packed)?, kv_shape)
     }
 }
@@ -96,6 +117,11 @@ impl<B: Backend> Gpt<B> {
     /// Architecture.
     pub fn config(&self) -> &GptConfig {
         &self.config
+    }
+
+    /// What it runs on.
+    pub fn backend(&self) -> &B {
+        &self.backend
     }
 
     /// Translates the step's sequences, and refuses what makes no sense.
@@ -179,6 +205,7 @@ impl<B: Backend> Gpt<B> {
         self.workspace.reserve(&mut self.backend, &self.config, self.batch.rows(), slots)?;
         let workspace = &mut self.workspace;
         self.backend.load_batch(&self.batch, &mut workspace.batch)?;
+        self.backend.plan_sampling(&self.sample_rows)?;
         forward(&mut self.backend, &self.architecture, &self.weights, &mut self.cache, workspace)?;
         self.backend.sample(Sampling {
             vocab_size: self.config.vocab_size,

@@ -35,7 +35,7 @@ pub struct SampleArgs {
 /// What a step computed for one sequence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SequenceOutput {
-    /// log_softmax(logits)[target] for each entry of [`SequenceSlice::targets`].
+    /// `log_softmax(logits)[target]` for each entry of [`SequenceSlice::targets`].
     pub target_logprobs: Vec<f32>,
     /// Present iff [`SequenceSlice::sample`] was.
     pub sampled: Option<SampledToken>,

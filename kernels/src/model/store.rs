@@ -18,6 +18,7 @@ mod settings;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
 
@@ -219,21 +220,47 @@ impl Store {
     }
 }
 
+/// Folders in which this process is making entries.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes everything that this process has begun to make and not finished. For a process that is about to end:
+/// whoever was making something waits for that end from now on.
+pub fn abandon_unfinished() {
+    let unfinished = unfinished();
+    for path in unfinished.iter() {
+        // A failure leaves what the next maker removes.
+        let _ = fs::remove_dir_all(path);
+        if let Some(entry) = path.to_str().and_then(|text| text.strip_suffix(PARTIAL_SUFFIX)) {
+            let _ = fs::remove_file(suffixed(Path::new(entry), LOCK_SUFFIX));
+        }
+    }
+    std::mem::forget(unfinished);
+}
+
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    // Paths are pushed and removed whole, whatever panics.
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The folder in which an entry is made; removed with whatever is left in it.
 struct Partial(PathBuf);
 
 impl Partial {
     fn new(path: PathBuf) -> Result<Self, StoreError> {
         remove(&path)?;
+        let mut unfinished = unfinished();
         fs::create_dir(&path).map_err(|error| StoreError::io("create", &path, error))?;
+        unfinished.push(path.clone());
         Ok(Self(path))
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
+        let mut unfinished = unfinished();
         // A failure leaves what the next maker removes.
         let _ = fs::remove_dir_all(&self.0);
+        unfinished.retain(|path| *path != self.0);
     }
 }
 

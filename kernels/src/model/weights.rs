@@ -218,11 +218,11 @@ impl fmt::Display for TensorName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::config::{Activation, Normalization, tests::config_583m};
+    use crate::model::config::{Activation, Normalization};
 
     #[test]
     fn the_583m_model_has_583_687_296_parameters() {
-        let config = config_583m();
+        let config = GptConfig::GPT_583M;
         config.validate().expect("the 583M config is valid");
         assert_eq!(config.num_parameters(), 583_687_296);
     }
@@ -243,7 +243,7 @@ mod tests {
                 mlp_bias: bias,
                 qk_norm: !bias,
                 tied_embeddings: tied,
-                ..config_583m()
+                ..GptConfig::GPT_583M
             };
             let listed: u64 = config.tensors().map(|name| name.num_values(&config)).sum();
             assert_eq!(listed, config.num_parameters(), "{config:?}");
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_list_follows_the_architecture() {
-        let rms = config_583m();
+        let rms = GptConfig::GPT_583M;
         assert_eq!(rms.layer_tensors().count(), 9, "two norms, q k v o, gate up down");
         assert!(
             !rms.tensors().any(|name| matches!(name, TensorName::LmHead | TensorName::PositionEmbedding))

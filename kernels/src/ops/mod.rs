@@ -109,6 +109,13 @@ pub trait Backend: Sized {
     /// Brings a checked batch to the device.
     fn load_batch(&mut self, host: &RaggedBatch, device: &mut Self::Batch) -> Result<(), OpError>;
 
+    /// Says, after `load_batch`, what `sample` will ask for at the end of this step, so that a backend can draw in the same
+    /// sequence of work as the forward pass. `sample` must give the same tokens whether it was called or not.
+    fn plan_sampling(&mut self, rows: &[sampling::SampleRow]) -> Result<(), OpError> {
+        let _ = rows;
+        Ok(())
+    }
+
     /// See [`embedding::Embedding`].
     fn embed(&mut self, args: embedding::Embedding<'_, Self>) -> Result<(), OpError>;
     /// See [`norm::Norm`].

@@ -3,8 +3,11 @@
 use clap::{Args, Subcommand};
 use goldlap_kernels::model::store::{Entry, EntryKind, Store};
 
+use super::output::print;
 use super::{CommandError, Exit};
 
+/// The folder is GOLDLAP_CACHE_DIR, else goldlap in XDG_CACHE_HOME or ~/.cache. Packed weights that were not used for
+/// longest go when they exceed GOLDLAP_CACHE_LIMIT_GB [default: 20].
 #[derive(Args)]
 pub(super) struct Cache {
     #[command(subcommand)]
@@ -35,17 +38,15 @@ impl Cache {
 
 fn list(store: &Store) -> Result<Exit, CommandError> {
     let entries = store.list().map_err(CommandError::from_error)?;
-    for entry in &entries {
-        println!("{}", describe(entry));
-    }
+    let lines: String = entries.iter().map(|entry| format!("{}\n", describe(entry))).collect();
     let total: u64 = entries.iter().map(|entry| entry.num_bytes).sum();
-    println!(
-        "{} entries, {} in {} (packed weights are kept up to {})",
+    print(&format!(
+        "{lines}{} entries, {} in {} (packed weights are kept up to {})\n",
         entries.len(),
         megabytes(total),
         store.root().display(),
         megabytes(store.limit_bytes())
-    );
+    ))?;
     Ok(Exit::Success)
 }
 
@@ -53,11 +54,10 @@ fn clear(store: &Store, models: bool) -> Result<Exit, CommandError> {
     let kinds: &[EntryKind] =
         if models { &[EntryKind::Packed, EntryKind::Model] } else { &[EntryKind::Packed] };
     let cleared = store.clear(kinds).map_err(CommandError::from_error)?;
-    for entry in &cleared.in_use {
-        println!("in use, kept: {}", describe(entry));
-    }
+    let kept: String =
+        cleared.in_use.iter().map(|entry| format!("in use, kept: {}\n", describe(entry))).collect();
     let total: u64 = cleared.removed.iter().map(|entry| entry.num_bytes).sum();
-    println!("removed {} entries, {}", cleared.removed.len(), megabytes(total));
+    print(&format!("{kept}removed {} entries, {}\n", cleared.removed.len(), megabytes(total)))?;
     Ok(Exit::Success)
 }
 

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::location::Location;
+use super::output::print;
 use super::{CommandError, Exit};
 use crate::harness::{Fate, ListedCase};
 use crate::plan::Disposition;
@@ -26,17 +27,17 @@ impl Explain {
         let case = self.choose(listed)?;
         let disposition = match case.fate {
             Fate::Invalid(error) => {
-                println!("{error}");
+                print(&format!("{error}\n"))?;
                 return Ok(Exit::Failed);
             }
             Fate::Run(plan) => Disposition::Run(plan),
             Fate::Skip(reason) => Disposition::Skip { name: case.name, reason },
         };
-        if self.json {
-            println!("{:#}", explain_json(&disposition));
+        print(&if self.json {
+            format!("{:#}\n", explain_json(&disposition))
         } else {
-            print!("{}", explain(&disposition));
-        }
+            explain(&disposition)
+        })?;
         Ok(Exit::Success)
     }
 

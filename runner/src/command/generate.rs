@@ -7,7 +7,7 @@ use goldlap_kernels::model::store::Store;
 
 use super::{CommandError, Exit};
 use crate::engine::{Backend, Sampling};
-use crate::harness::{PreparedModel, choose_platform, num_cores};
+use crate::harness::{PLATFORM_VARIABLE, PreparedModel, choose_platform, num_cores};
 use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
 use crate::plan::{EngineFeatures, EnginePlan, ModelPlan, TokenizerPlan};
 use crate::report::{MegatronLayout, megatron_output, write_atomically};
@@ -24,7 +24,7 @@ pub(super) struct Generate {
     /// Hugging Face folder: config.json, safetensors, tokenizer
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// cpu, or a GPU platform
+    /// cpu, or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
     #[command(flatten)]
@@ -45,10 +45,10 @@ pub(super) struct Generate {
     #[arg(long, value_name = "K", default_value_t = 1)]
     top_k: u32,
     /// Nucleus mass, 0 = off
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     top_p: f32,
     /// Divides the logits
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f32,
     /// Sampling seed
     #[arg(long, value_name = "SEED", default_value_t = 1234)]
@@ -85,14 +85,19 @@ pub(super) struct Limits {
 
 impl Generate {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
-        let choice = choose_platform(self.platform.as_deref(), goldlap_kernels::cuda::devices)
+        let asked = self.platform.clone().or_else(|| std::env::var(PLATFORM_VARIABLE).ok());
+        let choice = choose_platform(asked.as_deref(), goldlap_kernels::cuda::devices)
             .map_err(CommandError::from_error)?;
+        if self.output.is_dir() {
+            let text = format!("--output {}: expected a file, got a folder", self.output.display());
+            return Err(CommandError(text));
+        }
+        let engine = self.limits.plan(1)?;
         let tokenizer = Tokenizer::load(&tokenizer_plan(&self.model, self.tokenizer.as_deref()))
             .map_err(CommandError::from_error)?;
         let prompts = read_requests(&self.prompts, &tokenizer, self.num_tokens_to_generate)?;
         let sampling = self.sampling(&tokenizer)?;
         let store = Store::open().map_err(CommandError::from_error)?;
-        let engine = self.limits.plan(1)?;
         let source = ModelPlan::Checkpoint { path: self.model.clone() };
         let model = PreparedModel::prepare(&source, &store, num_cores()).map_err(CommandError::from_error)?;
         let backend =
@@ -113,7 +118,7 @@ impl Generate {
                 CommandError(format!("--termination-id {id}: expected a token id, or -1 for none"))
             })?),
         };
-        Ok(Sampling {
+        let sampling = Sampling {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
@@ -121,7 +126,9 @@ impl Generate {
             skip_prompt_log_probs: false,
             top_n_logprobs: 0,
             termination_id,
-        })
+        };
+        sampling.validate().map_err(CommandError::from_error)?;
+        Ok(sampling)
     }
 }
 
@@ -133,6 +140,9 @@ impl Limits {
             let text =
                 format!("--inference-dynamic-batching-buffer-size-gb {gigabytes}: expected more than 0");
             return Err(CommandError(text));
+        }
+        if self.threads == Some(0) {
+            return Err(CommandError("--threads 0: expected at least 1".to_owned()));
         }
         Ok(EnginePlan {
             kv_buffer_bytes: (gigabytes * f64::from(1 << 30)) as u64,

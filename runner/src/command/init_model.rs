@@ -7,6 +7,7 @@ use goldlap_kernels::model::hugging_face::init_model;
 use goldlap_kernels::model::random::RandomWeights;
 use goldlap_kernels::model::weights::WeightSource;
 
+use super::output::print;
 use super::{CommandError, Exit};
 use crate::config::{CaseFile, Environment};
 use crate::plan::{Disposition, ModelPlan, PlanInputs, Platform, plan_case};
@@ -19,8 +20,8 @@ use crate::plan::{Disposition, ModelPlan, PlanInputs, Platform, plan_case};
 pub(super) struct InitModel {
     /// Folder to write; must not exist, or be empty
     #[arg(long, value_name = "DIR")]
-    output: PathBuf,
-    /// Take the flags of this model_config.yaml first
+    output: Option<PathBuf>,
+    /// Take the flags of this model_config.yaml, instead of FLAGS
     #[arg(long, value_name = "FILE")]
     case: Option<PathBuf>,
     /// Megatron's model flags, --seed and --init-method-std
@@ -29,7 +30,11 @@ pub(super) struct InitModel {
 }
 
 impl InitModel {
-    pub(super) fn run(self) -> Result<Exit, CommandError> {
+    pub(super) fn run(mut self) -> Result<Exit, CommandError> {
+        let among_flags = take_value(&mut self.flags, "--output").map(PathBuf::from);
+        let Some(output) = self.output.take().or(among_flags) else {
+            return Err(CommandError("--output DIR is missing: expected the folder to write".to_owned()));
+        };
         let (config, seed, std) = match self.model()? {
             ModelPlan::Random { config, seed, init_method_std } => (config, seed, init_method_std),
             ModelPlan::Checkpoint { path } => {
@@ -41,13 +46,13 @@ impl InitModel {
         let weights = RandomWeights::new(config, seed, std).map_err(CommandError::from_error)?;
         let tokenizer =
             "the built-in vocabulary (cl100k_base ranks + 1000), where ids are below the vocabulary size";
-        let model_type = init_model(&weights, &self.output, tokenizer).map_err(CommandError::from_error)?;
-        println!(
-            "{}: {} with {} parameters, seed {seed}, standard deviation {std}",
-            self.output.display(),
+        let model_type = init_model(&weights, &output, tokenizer).map_err(CommandError::from_error)?;
+        print(&format!(
+            "{}: {} with {} parameters, seed {seed}, standard deviation {std}\n",
+            output.display(),
             model_type.name(),
             weights.config().num_parameters()
-        );
+        ))?;
         Ok(Exit::Success)
     }
 
@@ -86,7 +91,14 @@ impl InitModel {
     }
 }
 
-/// `--flag value --switch ...` as a case's file.
+/// Takes an option of ours out of the model's flags: it may stand behind them.
+fn take_value(flags: &mut Vec<String>, name: &str) -> Option<String> {
+    let at = flags.iter().position(|flag| flag == name).filter(|at| at + 1 < flags.len())?;
+    flags.remove(at);
+    Some(flags.remove(at))
+}
+
+/// `--flag value --flag=value --switch ...` as a case's file.
 fn case_text(flags: &[String]) -> Result<String, CommandError> {
     let mut text =
         String::from("TEST_TYPE: frozen-start\nMODE: inference\nMETRICS: [generated_tokens]\nMODEL_ARGS:\n");
@@ -96,9 +108,32 @@ fn case_text(flags: &[String]) -> Result<String, CommandError> {
         if !flag.starts_with("--") {
             return Err(CommandError(format!("expected a flag such as --num-layers, got {flag:?}")));
         }
-        let value = rest.next_if(|next| !next.starts_with("--")).map_or("true", String::as_str);
+        let (flag, value) = match flag.split_once('=') {
+            Some(pair) => pair,
+            None => {
+                (flag.as_str(), rest.next_if(|next| !next.starts_with("--")).map_or("true", String::as_str))
+            }
+        };
         let quoted = serde_json::to_string(value).map_err(CommandError::from_error)?;
         text.push_str(&format!("  {flag}: {quoted}\n"));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_and_flags_come_in_any_order_and_spelling() {
+        let words = ["--num-layers=2", "--output", "m", "--swiglu", "--seed", "7"];
+        let mut flags = words.map(str::to_owned).to_vec();
+        assert_eq!(take_value(&mut flags, "--output").as_deref(), Some("m"));
+        let text = case_text(&flags).unwrap();
+        for line in ["  --num-layers: \"2\"\n", "  --swiglu: \"true\"\n", "  --seed: \"7\"\n"] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert_eq!(take_value(&mut vec!["--output".to_owned()], "--output"), None);
+        assert!(case_text(&["2".to_owned()]).unwrap_err().to_string().contains("got \"2\""));
+    }
 }

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::location::{Location, is_meant};
+use super::output::print;
 use super::{CommandError, Exit};
-use crate::harness::Fate;
+use crate::harness::{Fate, PlatformChoice};
 
 #[derive(Args)]
 pub(super) struct List {
@@ -20,31 +21,28 @@ impl List {
         let filter = self.filter.as_deref();
         let cases = setting.list(|name| is_meant(name, filter)).map_err(CommandError::from_error)?;
         let (mut runs, mut skips, mut invalid) = (0, 0, 0);
+        let mut text = String::new();
         for case in &cases {
-            match &case.fate {
+            let what = match &case.fate {
                 Fate::Run(plan) => {
                     runs += 1;
-                    println!(
-                        "{}: dp{}, checks {}",
-                        case.name,
-                        plan.topology.data_parallel,
-                        plan.metrics.join(", ")
-                    );
+                    format!("dp{}, checks {}", plan.topology.data_parallel, plan.metrics.join(", "))
                 }
                 Fate::Skip(reason) => {
                     skips += 1;
-                    println!("{}: ignored: {reason}", case.name);
+                    format!("ignored: {reason}")
                 }
                 Fate::Invalid(error) => {
                     invalid += 1;
-                    println!("{}: invalid: {error}", case.name);
+                    format!("invalid: {error}")
                 }
-            }
+            };
+            text.push_str(&format!("{}: {what}\n", case.name));
         }
-        println!(
-            "{runs} to run, {skips} ignored, {invalid} invalid (platform {}: {})",
-            choice.platform, choice.reason
-        );
+        let PlatformChoice { platform, reason } = choice;
+        print(&format!(
+            "{text}{runs} to run, {skips} ignored, {invalid} invalid (platform {platform}: {reason})\n"
+        ))?;
         Ok(if invalid == 0 { Exit::Success } else { Exit::Failed })
     }
 }

@@ -1,4 +1,5 @@
-//! The installed program: `goldlap list | run | compare | explain | generate | serve | rank | init-model | cache`.
+//! The installed program: `goldlap list | run | compare | explain | generate | serve | rank | init-model | cache |
+//! virtual-driver`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -13,9 +14,11 @@ mod generate;
 mod init_model;
 mod list;
 mod location;
+mod output;
 mod rank;
 mod run;
 mod serve;
+mod virtual_driver;
 
 pub use exit::Exit;
 
@@ -47,6 +50,8 @@ enum Command {
     InitModel(init_model::InitModel),
     /// List or clear the cache of packed weights and fetched models.
     Cache(cache::Cache),
+    /// Run any program on the virtual CUDA driver: `goldlap virtual-driver -- PROGRAM ARGS`.
+    VirtualDriver(virtual_driver::OnVirtualDriver),
 }
 
 /// A command could not do its work; says what, where and what to do next.
@@ -82,6 +87,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rank(command) => command.run(),
         Command::InitModel(command) => command.run(),
         Command::Cache(command) => command.run(),
+        Command::VirtualDriver(command) => command.run(),
     };
     match result {
         Ok(exit) => exit.into(),

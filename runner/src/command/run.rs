@@ -8,11 +8,11 @@ use goldlap_kernels::model::store::Store as Cache;
 use libtest_mimic::Arguments;
 
 use super::location::Location;
+use super::output::print;
 use super::{CommandError, Exit};
-use crate::harness::{CaseContext, CollectedResults, run_trials};
+use crate::harness::{CaseContext, CollectedResults, install_interrupts, run_trials};
 use crate::metrics::WallTime;
 use crate::report::{CaseOutcome, CaseResult, Results};
-use crate::topology::install_interrupt_handler;
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -37,7 +37,7 @@ impl Run {
         let cache = Cache::open().map_err(CommandError::from_error)?;
         let mut context = CaseContext::new(&setting.roots, cache).map_err(CommandError::from_error)?;
         context.endpoint.clone_from(&self.endpoint);
-        install_interrupt_handler().map_err(CommandError::from_error)?;
+        install_interrupts().map_err(CommandError::from_error)?;
         eprintln!("platform {}: {}", choice.platform, choice.reason);
         let arguments = Arguments { filter: self.filter.clone(), ..Arguments::default() };
         let started_at = WallTime::now().to_string();
@@ -45,29 +45,46 @@ impl Run {
         let conclusion = run_trials(&setting, &Arc::new(context), arguments, &results)
             .map_err(CommandError::from_error)?;
         let results = results.lock().unwrap_or_else(PoisonError::into_inner);
-        results.iter().for_each(show);
+        print(&results.iter().filter_map(remark).collect::<String>())?;
         if let Some(path) = &self.json {
             let file = Results::new(started_at, choice.platform.to_string(), results.clone());
             file.write(path).map_err(CommandError::from_error)?;
         }
         let nothing_ran = conclusion.num_passed + conclusion.num_failed == 0;
         if nothing_ran {
-            eprintln!(
-                "no case ran: {} were ignored, {} did not match",
-                conclusion.num_ignored, conclusion.num_filtered_out
-            );
+            eprintln!("no case ran: {}", why_none(self.filter.as_deref(), conclusion.num_ignored));
         }
         Ok(if conclusion.has_failed() || nothing_ran { Exit::Failed } else { Exit::Success })
     }
 }
 
-/// One line per case that has something to say beyond libtest's own lines.
-fn show(result: &CaseResult) {
+fn why_none(filter: Option<&str>, num_ignored: u64) -> String {
+    match (filter, num_ignored) {
+        (Some(filter), 0) => format!("no name contains {filter:?}; `goldlap list` shows the names"),
+        (None, 0) => "there is none".to_owned(),
+        (_, 1..) => format!("{num_ignored} were ignored"),
+    }
+}
+
+/// What a case has to say beyond libtest's own lines.
+fn remark(result: &CaseResult) -> Option<String> {
     match &result.outcome {
-        CaseOutcome::Passed => println!("{}: {}", result.name, result.summary),
+        CaseOutcome::Passed => Some(format!("{}: {}\n", result.name, result.summary)),
         CaseOutcome::KnownFailure { reason, issue } => {
-            println!("{}: failed, as is known ({reason}; {issue}); {}", result.name, result.summary);
+            Some(format!("{}: failed, as is known ({reason}; {issue}); {}\n", result.name, result.summary))
         }
-        CaseOutcome::Failed { .. } | CaseOutcome::Skipped { .. } => {}
+        CaseOutcome::Failed { .. } | CaseOutcome::Skipped { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_without_cases_says_why() {
+        assert_eq!(why_none(Some("dp9"), 0), "no name contains \"dp9\"; `goldlap list` shows the names");
+        assert_eq!(why_none(Some("dp9"), 2), "2 were ignored");
+        assert_eq!(why_none(None, 0), "there is none");
     }
 }

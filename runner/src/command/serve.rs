@@ -9,11 +9,11 @@ use goldlap_kernels::model::store::Store;
 use super::generate::{Limits, tokenizer_plan};
 use super::{CommandError, Exit};
 use crate::coordinator::wire::Numbering;
-use crate::harness::{PreparedModel, Service, ServiceInputs, choose_platform, num_cores};
+use crate::harness::{PreparedModel, Service, ServiceInputs, choose_platform, install_interrupts, num_cores};
 use crate::metrics::WallTime;
 use crate::plan::ModelPlan;
 use crate::report::{RunId, run_folder};
-use crate::topology::{RankSpec, install_interrupt_handler};
+use crate::topology::RankSpec;
 use crate::workload::Tokenizer;
 
 /// Seconds between the heartbeats of a rank.
@@ -88,7 +88,7 @@ impl Serve {
             heartbeat_s: HEARTBEAT_S,
             fault: None,
         };
-        install_interrupt_handler().map_err(CommandError::from_error)?;
+        install_interrupts().map_err(CommandError::from_error)?;
         let executable = std::env::current_exe().map_err(CommandError::from_error)?;
         let service = Service::start(&ServiceInputs {
             bind: &bind,

@@ -24,7 +24,9 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
     }
     serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let path = error.path().to_string();
-        ReadError::new(if path == "." { String::new() } else { path }, error.inner())
+        // `?` stands for a key that could not even be read.
+        let known = path.strip_suffix('?').unwrap_or(&path);
+        ReadError::new(known.trim_end_matches('.').to_owned(), error.inner())
     })
 }
 

@@ -26,11 +26,8 @@ pub struct Backend {
 
 /// Why a model cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("{packed}: {reason}")]
-pub struct BackendError {
-    packed: String,
-    reason: String,
-}
+#[error("{0}")]
+pub struct BackendError(String);
 
 impl Backend {
     /// Opens the packed model at `packed`. `engine.num_threads` must be resolved.
@@ -41,7 +38,7 @@ impl Backend {
                 Err(format!("the backend of platform {platform} is not part of this build; use cpu"))
             }
         };
-        opened.map_err(|reason| BackendError { packed: packed.display().to_string(), reason })
+        opened.map_err(BackendError)
     }
 }
 

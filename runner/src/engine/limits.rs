@@ -2,6 +2,7 @@
 
 use goldlap_kernels::model::config::GptConfig;
 use goldlap_kernels::model::step::KvCacheShape;
+use goldlap_kernels::ops::kv_cache::KEY_GROUP;
 
 use crate::plan::{EngineFeatures, EnginePlan};
 
@@ -35,7 +36,12 @@ const BYTES_PER_ELEMENT: u64 = 2; // bf16
 /// The KV pool that `plan.kv_buffer_bytes` pays for: buffer / (2 · layers · block · kv heads · head width · 2 bytes)
 /// blocks, at least two.
 pub fn kv_cache_shape(plan: &EnginePlan, config: &GptConfig) -> Result<KvCacheShape, LimitsError> {
-    positive("block-size", plan.block_size)?;
+    if plan.block_size == 0 || !plan.block_size.is_multiple_of(KEY_GROUP) {
+        return Err(LimitsError(format!(
+            "--inference-dynamic-batching-block-size is {}, expected a multiple of {KEY_GROUP}",
+            plan.block_size
+        )));
+    }
     let block_bytes = block_bytes(plan, config)?;
     let num_blocks = (plan.kv_buffer_bytes / block_bytes).max(2);
     if num_blocks > u64::from(u32::MAX) {
@@ -133,8 +139,6 @@ fn positive(flag: &str, value: usize) -> Result<(), LimitsError> {
 
 #[cfg(test)]
 mod tests {
-    use goldlap_kernels::model::config::{Activation, Normalization, PositionEmbedding};
-
     use super::*;
 
     fn plan() -> EnginePlan {
@@ -149,45 +153,24 @@ mod tests {
         }
     }
 
-    fn config_583m() -> GptConfig {
-        GptConfig {
-            num_layers: 24,
-            hidden_size: 1152,
-            num_attention_heads: 16,
-            num_query_groups: 8,
-            kv_channels: 128,
-            ffn_hidden_size: 3168,
-            vocab_size: 131_072,
-            max_position_embeddings: 4096,
-            normalization: Normalization::RmsNorm,
-            norm_epsilon: 1e-5,
-            position_embedding: PositionEmbedding::Rope { base: 1e6, percent: 1.0, scaling: None },
-            activation: Activation::SwiGlu,
-            qkv_bias: false,
-            attention_output_bias: false,
-            mlp_bias: false,
-            qk_norm: false,
-            tied_embeddings: true,
-        }
-    }
-
     #[test]
     fn the_pool_is_what_the_buffer_pays_for() {
         let block_bytes = 2 * 24 * 256 * 8 * 128 * 2;
-        let cache = kv_cache_shape(&plan(), &config_583m()).unwrap();
+        let cache = kv_cache_shape(&plan(), &GptConfig::GPT_583M).unwrap();
         assert_eq!(cache.num_blocks as u64, (20 << 30) / block_bytes);
         let limits = EngineLimits::new(&plan(), cache).unwrap();
         assert_eq!(limits.num_usable_blocks, cache.num_blocks - 1);
         assert_eq!(limits.max_requests, (cache.num_blocks - 1) / 4 * 4);
         let features = EngineFeatures { paused_kv_bytes: 3 * block_bytes + 1, ..EngineFeatures::OFF };
-        let paused = limits.with_paused_buffer(&EnginePlan { features, ..plan() }, &config_583m()).unwrap();
+        let paused =
+            limits.with_paused_buffer(&EnginePlan { features, ..plan() }, &GptConfig::GPT_583M).unwrap();
         assert_eq!((limits.num_paused_blocks, paused.num_paused_blocks), (0, 3));
     }
 
     #[test]
     fn a_tiny_buffer_still_has_two_blocks_and_runs_one_request() {
         let plan = EnginePlan { kv_buffer_bytes: 1, ..plan() };
-        let cache = kv_cache_shape(&plan, &config_583m()).unwrap();
+        let cache = kv_cache_shape(&plan, &GptConfig::GPT_583M).unwrap();
         assert_eq!(cache.num_blocks, 2);
         assert_eq!(EngineLimits::new(&plan, cache).unwrap().max_requests, 1);
     }
@@ -204,10 +187,15 @@ mod tests {
         assert!(error(plan(), KvCacheShape { num_blocks: 1, ..cache }).contains("at least 2 blocks, got 1"));
         let crowded = error(EnginePlan { max_requests: Some(65), max_tokens: 64, ..plan() }, cache);
         assert!(crowded.contains("max-tokens is 64") && crowded.contains("max-requests = 65"), "{crowded}");
-        let no_block = kv_cache_shape(&EnginePlan { block_size: 0, ..plan() }, &config_583m()).unwrap_err();
-        assert!(no_block.to_string().contains("block-size is 0"));
-        let endless = EnginePlan { kv_buffer_bytes: u64::MAX, block_size: 1, ..plan() };
-        let too_many = kv_cache_shape(&endless, &GptConfig { num_layers: 1, ..config_583m() }).unwrap_err();
+        for block_size in [0, 20] {
+            let uneven =
+                kv_cache_shape(&EnginePlan { block_size, ..plan() }, &GptConfig::GPT_583M).unwrap_err();
+            let expected = format!("block-size is {block_size}, expected a multiple of 16");
+            assert!(uneven.to_string().contains(&expected), "{uneven}");
+        }
+        let endless = EnginePlan { kv_buffer_bytes: u64::MAX, block_size: 16, ..plan() };
+        let narrow = GptConfig { num_layers: 1, num_query_groups: 1, kv_channels: 2, ..GptConfig::GPT_583M };
+        let too_many = kv_cache_shape(&endless, &narrow).unwrap_err();
         assert!(too_many.to_string().contains("expected at most 4294967295"), "{too_many}");
     }
 

@@ -54,12 +54,26 @@ pub fn rank_main() -> ExitCode {
     // Before standard input is read: a parent that is gone by now has not written all of it.
     let spec = die_with_parent().and_then(|()| Ok(serde_json::from_reader(io::stdin().lock())?));
     match spec {
-        Ok(spec) => run_rank(&spec),
+        Ok(spec) => {
+            end_panics_with_a_line(&spec);
+            run_rank(&spec)
+        }
         Err(error) => {
             let _unwritable = writeln!(io::stderr(), "rank: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The last line of a log is the one that a report surely shows, and a backtrace would push the message out.
+fn end_panics_with_a_line(spec: &RankSpec) {
+    let log = RankLog { rank: spec.rank, clock: Clock::start() };
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+        log.line(&format!("panicked{place}: {}", panic.payload_as_str().unwrap_or("no message")));
+    }));
 }
 
 /// The life of the rank that `spec` describes; ends with the parent process at the latest.

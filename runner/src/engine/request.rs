@@ -27,23 +27,24 @@ pub enum OutputLength {
     Fill,
 }
 
-/// Why a request cannot be served, now or later.
+/// Why a request cannot be served, now or later. The texts leave the id to whoever reports them: one reason may hold
+/// for many requests.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
     /// Another unfinished request has this id.
-    #[error("request {id}: this id is in use by an unfinished request")]
+    #[error("the id {id} is in use by an unfinished request")]
     DuplicateId {
         /// The id.
         id: u64,
     },
     /// Nothing to continue.
-    #[error("request {id}: the prompt is empty, expected at least one token")]
+    #[error("the prompt is empty, expected at least one token")]
     EmptyPrompt {
         /// The request.
         id: u64,
     },
     /// The prompt came from another vocabulary.
-    #[error("request {id}: prompt token {position} is {token}, expected below the vocabulary's {vocab_size}")]
+    #[error("prompt token {position} is {token}, expected below the vocabulary's {vocab_size}")]
     TokenOutOfVocabulary {
         /// The request.
         id: u64,
@@ -55,7 +56,7 @@ pub enum Rejection {
         vocab_size: usize,
     },
     /// Less than no output.
-    #[error("request {id}: {asked} tokens to generate after a prompt of {prompt}, expected at least 0")]
+    #[error("{asked} tokens to generate after a prompt of {prompt}, expected at least 0")]
     NegativeOutput {
         /// The request.
         id: u64,
@@ -66,7 +67,7 @@ pub enum Rejection {
     },
     /// Longer than any sequence may be.
     #[error(
-        "request {id}: the prompt has {prompt} tokens, expected at most max_sequence_length = {limit} \
+        "the prompt has {prompt} tokens, expected at most max_sequence_length = {limit} \
          (--inference-max-seq-length)"
     )]
     PromptTooLong {
@@ -79,7 +80,7 @@ pub enum Rejection {
     },
     /// Does not fit a step, and prompts are not cut into chunks (`--enable-chunked-prefill`).
     #[error(
-        "request {id}: the prompt has {prompt} tokens, expected at most max_tokens = {limit} in one step \
+        "the prompt has {prompt} tokens, expected at most max_tokens = {limit} in one step \
          (--inference-dynamic-batching-max-tokens) without --enable-chunked-prefill"
     )]
     PromptExceedsStep {
@@ -92,7 +93,7 @@ pub enum Rejection {
     },
     /// Could not finish even alone.
     #[error(
-        "request {id}: prompt {prompt} + output {output} tokens need {needed} KV blocks of {block_size} tokens, \
+        "prompt {prompt} + output {output} tokens need {needed} KV blocks of {block_size} tokens, \
          expected at most the pool's {usable} usable ones (--inference-dynamic-batching-buffer-size-gb)"
     )]
     PoolTooSmall {
@@ -110,7 +111,7 @@ pub enum Rejection {
         usable: usize,
     },
     /// Sampling without meaning.
-    #[error("request {id}: {error}")]
+    #[error("{error}")]
     Sampling {
         /// The request.
         id: u64,
@@ -250,7 +251,7 @@ mod tests {
             (21, OutputLength::Generate(0), "need 6 KV blocks"),
         ] {
             let text = resolve(prompt, output).unwrap_err();
-            assert!(text.contains(expected) && text.starts_with("request 7: "), "{text}");
+            assert!(text.contains(expected), "{text}");
         }
     }
 

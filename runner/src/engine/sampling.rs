@@ -37,7 +37,9 @@ pub enum SamplingError {
     #[error("sampling: top_p is {0}, expected between 0 (off) and 1")]
     TopP(f32),
     /// The original refuses the combination too: their order would matter.
-    #[error("sampling: top_k is {top_k} and top_p is {top_p}, expected at most one above 0")]
+    #[error(
+        "sampling: top_k is {top_k} and top_p is {top_p}, expected at most one above 0 (to sample by top_p, set top_k to 0)"
+    )]
     TopKAndTopP {
         /// Asked-for k.
         top_k: u32,

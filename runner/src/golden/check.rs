@@ -5,6 +5,7 @@ use std::io;
 
 use super::golden_file::{Golden, Integrity};
 use super::store::{GoldenId, Store};
+use super::update::shell_word;
 use crate::plan::Platform;
 
 /// Something that is wrong with the goldens.
@@ -80,7 +81,10 @@ impl fmt::Display for Finding {
         let (id, what) = match self {
             Self::Pending(id) => (
                 id,
-                format!("pending, not reviewed; review it with `cargo xtask update-goldens {}`", id.case),
+                format!(
+                    "pending, not reviewed; review it with `cargo xtask update-goldens {}`",
+                    shell_word(&id.case)
+                ),
             ),
             Self::Orphan(id) => (id, "a golden without a case; delete it, or bring the case back".to_owned()),
             Self::Broken(id, what) => (id, format!("cannot be used: {what}")),
@@ -94,9 +98,13 @@ impl fmt::Display for Finding {
                 (id, format!("{at} is not a finite number, which nothing ever equals"))
             }
             Self::OtherPlatform(id, recorded) => (id, format!("recorded on platform {recorded}")),
-            Self::Missing(id) => {
-                (id, format!("no golden; run `cargo test -- {}`, then accept what is pending", id.case))
-            }
+            Self::Missing(id) => (
+                id,
+                format!(
+                    "no golden; run `cargo test -- {}`, then accept what is pending",
+                    shell_word(&id.case)
+                ),
+            ),
         };
         write!(f, "{} ({}): {what}", id.case, id.platform)
     }
@@ -112,7 +120,7 @@ mod tests {
     fn every_kind_of_finding_is_found() {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
-        let store = Store { cases: at("cases"), goldens: at("goldens"), pending: at("pending") };
+        let store = Store::new(at("cases"), at("goldens"), root.path());
         for case in ["fine", "broken", "edited", "nan", "bare", "foreign", "pending"] {
             let folder = store.cases.join("gpt").join(case);
             fs::create_dir_all(&folder).unwrap();

@@ -1,6 +1,6 @@
 //! Compares one run with its golden. Pure: nothing is read or written here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare_requests::compare_requests;
 use super::compare_system::compare_system;
@@ -55,8 +55,7 @@ impl<'a> Rules<'a> {
 /// Compares `run` with `golden` by `rules`.
 pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
     let mut verdict = Verdict::default();
-    verdict.problems.extend(unfinished(run.record));
-    verdict.problems.extend(run.record.rank_faults.iter().cloned());
+    verdict.problems.extend(mishaps(run.record));
     verdict.problems.extend(untrusted(rules, golden));
     if rules.metrics.is_empty() {
         verdict.problems.push(
@@ -106,6 +105,13 @@ fn usable(name: &str, rules: &Rules<'_>, golden: &Golden) -> Result<Metric, Box<
     Err(failed(format!("METRICS names it, but the golden does not have it; the golden has {held}")))
 }
 
+/// What fails a run whatever it is compared with: requests and ranks that did not end well.
+pub(super) fn mishaps(record: &RunRecord) -> Vec<String> {
+    let mut problems = unfinished(record);
+    problems.extend(record.rank_faults.iter().cloned());
+    problems
+}
+
 /// Requests that did not end well fail the case whatever METRICS says.
 fn unfinished(record: &RunRecord) -> Vec<String> {
     let mut problems = Vec::new();
@@ -113,12 +119,14 @@ fn unfinished(record: &RunRecord) -> Vec<String> {
         problems.push("the run had no requests".to_owned());
     }
     let mut silent = Vec::new();
-    let mut failed = Vec::new();
+    let mut failed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for request in &record.requests {
         match &request.outcome {
             RequestOutcome::Completed => {}
             RequestOutcome::Unanswered => silent.push(request.id.to_string()),
-            RequestOutcome::Failed { reason } => failed.push(format!("{} ({reason})", request.id)),
+            RequestOutcome::Failed { reason } => {
+                failed.entry(reason).or_default().push(request.id.to_string());
+            }
         }
     }
     let total = record.requests.len();
@@ -130,7 +138,10 @@ fn unfinished(record: &RunRecord) -> Vec<String> {
         ));
     }
     if !failed.is_empty() {
-        problems.push(format!("{} of {total} requests failed: {}", failed.len(), some_of(&failed)));
+        let num_failed: usize = failed.values().map(Vec::len).sum();
+        let reasons: Vec<String> =
+            failed.iter().map(|(reason, ids)| format!("{} ({reason})", some_of(ids))).collect();
+        problems.push(format!("{num_failed} of {total} requests failed: {}", some_of(&reasons)));
     }
     problems
 }

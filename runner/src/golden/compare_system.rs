@@ -132,7 +132,8 @@ pub(super) fn representative(metric: Metric, list: &[f64]) -> Option<f64> {
 
 /// `golden 0.4100, now 0.4305 (+5.0 %)`.
 pub(super) fn in_words(golden: f64, current: f64) -> String {
-    let change = (current / golden - 1.0) * 100.0;
+    // Adding 0 makes a rounded -0 a 0.
+    let change = ((current / golden - 1.0) * 1000.0).round() / 10.0 + 0.0;
     let change = if change.is_finite() { format!(" ({change:+.1} %)") } else { String::new() };
     format!("golden {}, now {}{change}", significant(golden), significant(current))
 }

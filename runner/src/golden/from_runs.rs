@@ -18,7 +18,7 @@ impl Golden {
     /// tokens and text, logprobs where METRICS names them, and every system metric that was measured except
     /// latencies that METRICS does not name. Of repeats, numbers are medians and the spread is kept.
     ///
-    /// Runs that cannot be a golden are refused with the reason: a request that did not end well, repeats
+    /// Runs that cannot be a golden are refused with the reason: a request or rank that did not end well, repeats
     /// that disagree, numbers that are not finite, a metric of METRICS that was not measured.
     pub fn from_runs(
         platform: &Platform,
@@ -63,8 +63,11 @@ fn check_complete(run: Run<'_>) -> Result<(), String> {
     if run.record.requests.is_empty() {
         return Err("the run had no requests".to_owned());
     }
-    match run.record.requests.iter().find(|r| r.outcome != RequestOutcome::Completed) {
-        Some(request) => Err(format!("request {} did not complete", request.id)),
+    if let Some(request) = run.record.requests.iter().find(|r| r.outcome != RequestOutcome::Completed) {
+        return Err(format!("request {} did not complete", request.id));
+    }
+    match run.record.rank_faults.first() {
+        Some(fault) => Err(fault.clone()),
         None => Ok(()),
     }
 }

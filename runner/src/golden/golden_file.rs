@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::json::Json;
 use super::metric::{Metric, Origin};
-use super::number::{logprob_to_json, measured_to_json};
+use super::number::{logprob_to_json, measured_to_json, rounded};
 use super::provenance::Provenance;
 use super::read;
 use crate::report::write_atomically;
@@ -215,6 +215,7 @@ impl SystemValue {
         let counts = [Metric::MemMaxAllocatedBytes, Metric::LifetimePrefillTokenCount];
         let is_count = counts.iter().any(|m| m.name() == key) || key.starts_with("async_sched_");
         let number = |value: f64| {
+            let value = if value.fract() == 0.0 { value } else { rounded(value) };
             if is_count && value >= 0.0 && value.fract() == 0.0 && value < 2f64.powi(53) {
                 Json::from(value as u64)
             } else {

@@ -191,3 +191,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_written_is_written_the_same_again() {
+    let first = read(r#"{"mem-max-allocated-bytes": 22786866.688, "throughput": [94.6]}"#)
+        .unwrap()
+        .to_json()
+        .pretty();
+    assert!(first.contains("\"mem-max-allocated-bytes\": 22786900,"), "{first}");
+    assert_eq!(read(&first).unwrap().to_json().pretty(), first);
+}

@@ -44,6 +44,7 @@ pub(crate) use number::logprob_to_json;
 pub use provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};
 pub use review::{Acceptance, Review, ReviewError, reject};
 pub use store::{GoldenId, Store};
+pub(crate) use update::shell_word;
 pub use update::{Judgement, Policy, accept_command, judge};
 pub use update_command::UpdateGoldens;
 pub use verdict::{Difference, MetricVerdict, Outcome, Verdict};

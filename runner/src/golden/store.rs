@@ -2,26 +2,25 @@
 //! roots. Goldens may also lie beside their cases: then two roots are one.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use crate::config::discovery::CASE_FILE_NAME;
 use crate::plan::Platform;
 
-/// The file that makes a folder a case.
-const CASE_FILE: &str = "model_config.yaml";
-
-/// The three roots.
+/// The three roots, and how a command is told of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// Cases: `gpt/<folder>/model_config.yaml`.
+    /// Cases: `gpt/<folder>/model_config.yaml`, at any depth.
     pub cases: PathBuf,
     /// Goldens: `gpt/<folder>/golden_values_dev_<platform>.json`.
     pub goldens: PathBuf,
     /// Pending goldens, laid out as the goldens are.
     pub pending: PathBuf,
+    /// What must stand before `cargo xtask update-goldens` for it to look here: nothing, or `VARIABLE=folder `.
+    pub environment: String,
 }
 
 /// One golden file of one case.
@@ -49,7 +48,7 @@ impl GoldenId {
 impl Store {
     /// Pending goldens lie in `output/pending`.
     pub fn new(cases: PathBuf, goldens: PathBuf, output: &Path) -> Self {
-        Self { cases, goldens, pending: output.join("pending") }
+        Self { cases, goldens, pending: output.join("pending"), environment: String::new() }
     }
 
     /// Pending goldens, sorted.
@@ -64,53 +63,30 @@ impl Store {
 
     /// Names of the cases, sorted.
     pub fn cases(&self) -> io::Result<BTreeSet<String>> {
-        let folders = case_folders(&self.cases)?;
-        Ok(folders
-            .into_iter()
-            .filter(|(_, path)| path.join(CASE_FILE).is_file())
-            .map(|(name, _)| name)
-            .collect())
+        let root_name = self.cases.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let files = files_below(&self.cases)?.into_iter().filter(|(_, file)| file == CASE_FILE_NAME);
+        // A root that is itself a case has its own name.
+        Ok(files.map(|(case, _)| if case.is_empty() { root_name.to_owned() } else { case }).collect())
     }
 }
 
-/// `(group::folder, path)` of every folder below `root`, at any depth; none where there is no root. Hidden folders
-/// and links back to a folder above are passed over, as discovery does.
-fn case_folders(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    if !root.is_dir() {
-        return Ok(found);
-    }
+/// `(group::folder, file name)` of every file below `root`, however deep; hidden ones, links that lead nowhere and
+/// names that are not UTF-8 aside. None where there is no root.
+fn files_below(root: &Path) -> io::Result<Vec<(String, String)>> {
     let visible =
         |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
-    let walk = WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(visible) {
+    let mut found = Vec::new();
+    for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(visible) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.loop_ancestor().is_some() => continue,
+            Err(error) if error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => continue,
             Err(error) => return Err(error.into()),
         };
-        let below = entry.path().strip_prefix(root).unwrap_or(entry.path());
-        if entry.file_type().is_dir()
-            && let Some(below) = below.to_str()
-        {
-            found.push((below.replace(std::path::MAIN_SEPARATOR, "::"), entry.path().to_owned()));
-        }
-    }
-    Ok(found)
-}
-
-/// Entries with a name in UTF-8; none where the folder does not exist.
-fn entries(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        if let Some(name) = entry.file_name().to_str() {
-            found.push((name.to_owned(), entry.path()));
+        let below = entry.path().strip_prefix(root).ok().and_then(Path::to_str);
+        if let Some(below) = below.filter(|_| entry.file_type().is_file()) {
+            let (folder, file) = below.rsplit_once('/').unwrap_or(("", below));
+            found.push((folder.replace('/', "::"), file.to_owned()));
         }
     }
     Ok(found)
@@ -118,15 +94,12 @@ fn entries(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 
 fn goldens_below(root: &Path) -> io::Result<BTreeSet<GoldenId>> {
     let mut found = BTreeSet::new();
-    for (case, folder) in case_folders(root)? {
-        for (name, path) in entries(&folder)? {
-            let platform =
-                name.strip_prefix("golden_values_dev_").and_then(|rest| rest.strip_suffix(".json"));
-            if let Some(Ok(platform)) = platform.map(str::parse)
-                && path.is_file()
-            {
-                found.insert(GoldenId { case: case.clone(), platform });
-            }
+    for (case, file) in files_below(root)? {
+        let platform = file.strip_prefix("golden_values_dev_").and_then(|rest| rest.strip_suffix(".json"));
+        if let Some(Ok(platform)) = platform.map(str::parse)
+            && !case.is_empty()
+        {
+            found.insert(GoldenId { case, platform });
         }
     }
     Ok(found)
@@ -134,16 +107,36 @@ fn goldens_below(root: &Path) -> io::Result<BTreeSet<GoldenId>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn cases_and_goldens_are_found_at_any_depth() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(root.path().join("cases"), root.path().join("goldens"), root.path());
+        let ids = ["cases", "flat", "gpt::a", "gpt::deep::b"].map(str::to_owned);
+        for case in &ids {
+            let folder = case.split("::").fold(store.cases.clone(), |path, part| path.join(part));
+            let folder = if case == "cases" { store.cases.clone() } else { folder };
+            let golden = GoldenId { case: case.clone(), platform: Platform::Cpu }.below(&store.goldens);
+            fs::create_dir_all(&folder).unwrap();
+            fs::create_dir_all(golden.parent().unwrap()).unwrap();
+            fs::write(folder.join(CASE_FILE_NAME), "").unwrap();
+            fs::write(golden, "").unwrap();
+        }
+        std::os::unix::fs::symlink("/nowhere", store.goldens.join("dangling")).unwrap();
+        std::os::unix::fs::symlink("..", store.cases.join("gpt/loop")).unwrap();
+        assert_eq!(store.cases().unwrap(), ids.clone().into());
+        let goldens: Vec<String> = store.goldens().unwrap().into_iter().map(|id| id.case).collect();
+        assert_eq!(goldens, ids);
+    }
 
     #[test]
     fn finds_what_lies_there_and_nothing_else() {
         let root = tempfile::tempdir().unwrap();
-        let store = Store {
-            cases: root.path().join("test_cases"),
-            goldens: root.path().join("golden_values"),
-            pending: root.path().join("none"),
-        };
+        let at = |name: &str| root.path().join(name);
+        let store = Store::new(at("test_cases"), at("golden_values"), &at("none"));
         let id = GoldenId { case: "gpt::a".to_owned(), platform: Platform::Cpu };
         for file in [
             store.cases.join("gpt/a/model_config.yaml"),

@@ -1,11 +1,12 @@
 //! Judges the runs of a case, and leaves a pending golden where they differ. Never touches a golden, except
 //! under [`Policy::Accept`].
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::compare::{Rules, Run, compare};
+use super::compare::{Rules, Run, compare, mishaps};
 use super::golden_file::Golden;
 use super::review::{Acceptance, Review, reject};
 use super::store::{GoldenId, Store};
@@ -51,13 +52,23 @@ impl Judgement {
 
 /// The command that accepts a case's pending golden.
 pub fn accept_command(case: &str) -> String {
-    format!("cargo xtask update-goldens {case} --accept")
+    format!("cargo xtask update-goldens {} --accept", shell_word(case))
+}
+
+/// A name as one word of a command line: quoted if a shell would take it apart.
+pub(crate) fn shell_word(name: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-.,:/+@%".contains(c);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("'{}'", name.replace('\'', r"'\''")))
 }
 
 /// Compares the runs (repeats of one case) with the golden in `store`, and acts by `policy`.
 pub fn judge(plan: &CasePlan, runs: &[Run<'_>], policy: Policy, store: &Store) -> Judgement {
     let id = GoldenId { case: plan.name.clone(), platform: plan.platform.clone() };
     let command = accept_command(&id.case);
+    let environment = &store.environment;
     let mut judgement = verify(plan, runs, store, &id);
     if judgement.passed() {
         // A pending file of an earlier run is out of date now; if it stays, `--check` reports it.
@@ -73,7 +84,7 @@ pub fn judge(plan: &CasePlan, runs: &[Run<'_>], policy: Policy, store: &Store) -
     if policy == Policy::Verify {
         judgement.next_steps.push(format!(
             "nothing was written, since this run only verifies; to record a new golden: cargo test -- {}",
-            id.case
+            shell_word(&id.case)
         ));
         return judgement;
     }
@@ -89,22 +100,31 @@ pub fn judge(plan: &CasePlan, runs: &[Run<'_>], policy: Policy, store: &Store) -
         }
     }
     judgement.pending = Some(id.below(&store.pending));
-    judgement.next_steps.push(format!("review what would change: cargo xtask update-goldens {}", id.case));
-    judgement.next_steps.push(format!("accept it:                {command}"));
+    let case = shell_word(&id.case);
+    let review = format!("{environment}cargo xtask update-goldens {case}");
+    judgement.next_steps.push(format!("review what would change: {review}"));
+    judgement.next_steps.push(format!("accept it:                {review} --accept"));
     judgement
 }
 
 fn verify(plan: &CasePlan, runs: &[Run<'_>], store: &Store, id: &GoldenId) -> Judgement {
     let path = id.below(&store.goldens);
-    let command = accept_command(&id.case);
+    let command = format!("{}{}", store.environment, accept_command(&id.case));
     let rules = Rules::of(plan, &command);
     let verdicts = match Golden::load(&path) {
-        Err(error) => vec![Verdict::failure(format!("the golden cannot be used: {error}"))],
-        Ok(None) => vec![Verdict::failure(format!("there is no golden yet: {}", path.display()))],
+        Err(error) => vec![uncompared(format!("the golden cannot be used: {error}"), runs)],
+        Ok(None) => vec![uncompared(format!("there is no golden yet: {}", path.display()), runs)],
         Ok(Some(_)) if runs.is_empty() => vec![Verdict::failure("the case was not run")],
         Ok(Some(golden)) => runs.iter().map(|run| compare(&rules, *run, &golden)).collect(),
     };
     Judgement { verdicts, golden: path, pending: None, next_steps: Vec::new() }
+}
+
+/// The verdict on runs that have nothing to be compared with; what went wrong in them is said all the same.
+fn uncompared(why: String, runs: &[Run<'_>]) -> Verdict {
+    let mut verdict = Verdict::failure(why);
+    verdict.problems.extend(runs.iter().flat_map(|run| mishaps(run.record)));
+    verdict
 }
 
 fn pend(

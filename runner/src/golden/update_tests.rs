@@ -19,7 +19,7 @@ struct Bench {
 fn bench(platform: &str) -> Bench {
     let root = tempfile::tempdir().unwrap();
     let at = |name: &str| root.path().join(name);
-    let store = Store { cases: at("cases"), goldens: at("goldens"), pending: at("pending") };
+    let store = Store::new(at("cases"), at("goldens"), root.path());
     let platform: Platform = platform.parse().unwrap();
     let id = GoldenId { case: "gpt::tiny".to_owned(), platform: platform.clone() };
     Bench { plan: plan(platform), store, id, _root: root }
@@ -92,6 +92,19 @@ fn a_failed_run_cannot_become_a_golden() {
     assert!(judgement.next_steps[0].contains("cannot become the golden: request 2 did not complete"));
     assert_eq!(files_below(&bench.store.pending), 0);
     assert!(matches!(bench.accept(None, None), Err(ReviewError::NothingPending(_))));
+}
+
+#[test]
+fn what_went_wrong_is_said_even_without_a_golden_and_never_becomes_one() {
+    let bench = bench("cpu");
+    let mut run = record("cpu");
+    run.rank_faults.push("rank 1 hung".to_owned());
+    let judgement = bench.judge(&run, Policy::Pend);
+    assert_eq!(judgement.next_steps, ["this run cannot become the golden: rank 1 hung"]);
+    run.requests[2].outcome = crate::metrics::RequestOutcome::Failed { reason: "too long".to_owned() };
+    let problems = bench.judge(&run, Policy::Pend).verdicts.remove(0).problems;
+    assert_eq!(problems[1..], ["1 of 3 requests failed: 2 (too long)", "rank 1 hung"]);
+    assert_eq!(files_below(&bench.store.pending), 0);
 }
 
 #[test]
@@ -169,6 +182,23 @@ fn rejecting_removes_the_pending_file_and_its_empty_folders() {
     reject(&bench.store, &bench.id).unwrap();
     assert_eq!(fs::read_dir(&bench.store.pending).unwrap().count(), 0);
     reject(&bench.store, &bench.id).unwrap();
+}
+
+#[test]
+fn a_name_that_a_shell_would_take_apart_is_quoted() {
+    assert_eq!(accept_command("gpt::dp2-ü.1"), "cargo xtask update-goldens gpt::dp2-ü.1 --accept");
+    assert_eq!(accept_command("a b's"), r"cargo xtask update-goldens 'a b'\''s' --accept");
+}
+
+#[test]
+fn next_steps_say_where_the_command_must_look() {
+    let mut bench = bench("cpu");
+    bench.store.environment = "GOLDLAP_CASES=/x ".to_owned();
+    let steps = bench.judge(&record("cpu"), Policy::Pend).next_steps;
+    for (step, end) in steps.iter().zip(["gpt::tiny", "gpt::tiny --accept"]) {
+        assert!(step.ends_with(&format!(" GOLDLAP_CASES=/x cargo xtask update-goldens {end}")), "{step}");
+    }
+    assert_eq!(steps.len(), 2);
 }
 
 #[test]

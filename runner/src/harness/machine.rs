@@ -1,23 +1,17 @@
-//! The machine's own limits, measured once per process.
+//! The machine's own limits, measured around a run.
 
-use std::sync::OnceLock;
 use std::thread;
 
 use goldlap_kernels::cpu::limits::measure_limits;
 
 use crate::metrics::{Clock, MachineLimits};
 
-/// Time for both measurements together.
-const BUDGET_S: f64 = 1.0;
+/// Time for bandwidth and peak together.
+const BUDGET_S: f64 = 0.8;
 
-/// Read bandwidth and peak of the matmul inner loop over all cores. Measured while no rank runs: cases never overlap.
-pub(super) fn machine_limits() -> Result<MachineLimits, String> {
-    static LIMITS: OnceLock<Result<MachineLimits, String>> = OnceLock::new();
-    LIMITS.get_or_init(measure).clone()
-}
-
-fn measure() -> Result<MachineLimits, String> {
-    let num_threads = num_cores();
+/// Read bandwidth and peak of the matmul inner loop that `num_threads` threads sustain now: as many as the ranks
+/// of the run have together, so that other programs take the same share from both. Measure while no rank runs.
+pub(super) fn machine_limits(num_threads: usize) -> Result<MachineLimits, String> {
     let clock = Clock::start();
     let limits =
         measure_limits(num_threads, BUDGET_S, &|| clock.now_s()).map_err(|error| error.to_string())?;
@@ -26,6 +20,15 @@ fn measure() -> Result<MachineLimits, String> {
         flops_per_second: limits.flops_per_s,
         num_threads,
     })
+}
+
+/// What the machine could do during a run, from what it could do before and after.
+pub(super) fn between(before: MachineLimits, after: MachineLimits) -> MachineLimits {
+    MachineLimits {
+        read_bytes_per_second: f64::midpoint(before.read_bytes_per_second, after.read_bytes_per_second),
+        flops_per_second: f64::midpoint(before.flops_per_second, after.flops_per_second),
+        num_threads: before.num_threads,
+    }
 }
 
 /// Cores this process may use.

@@ -1,4 +1,4 @@
-//! Plans become trials; [`run_case`] is the route through all rooms.
+//! Plans become trials; [`run_case()`] is the route through all rooms.
 
 mod catalogue;
 mod commit;
@@ -14,7 +14,7 @@ mod service;
 mod suite;
 mod trials;
 
-pub use catalogue::{Fate, ListedCase, Setting};
+pub use catalogue::{Fate, ListError, ListedCase, Setting};
 pub use machine::num_cores;
 pub use platform_choice::{PLATFORM_VARIABLE, PlatformChoice, PlatformError, choose_platform};
 pub use prepared_model::{ModelError, PreparedModel};
@@ -22,5 +22,5 @@ pub use roots::{CASES_VARIABLE, GOLDENS_VARIABLE, OUTPUT_VARIABLE, Roots};
 pub use run_case::{CaseContext, run_case};
 pub use serve::{ServeError, ServeInputs, Served, serve};
 pub use service::{Service, ServiceEnd, ServiceInputs};
-pub use suite::suite_main;
+pub use suite::{install_interrupts, suite_main};
 pub use trials::{CollectedResults, rank_role, run_trials};

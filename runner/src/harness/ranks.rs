@@ -31,6 +31,6 @@ pub(super) fn rank_specs(inputs: &ServeInputs<'_>, coordinator: &str) -> Vec<Ran
 }
 
 /// The rank's share of the machine's cores, unless the case says otherwise. Results do not depend on it.
-fn threads_per_rank(engine: &EnginePlan, world_size: usize) -> usize {
+pub(super) fn threads_per_rank(engine: &EnginePlan, world_size: usize) -> usize {
     engine.num_threads.unwrap_or_else(|| (num_cores() / world_size.max(1)).max(1))
 }

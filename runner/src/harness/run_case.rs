@@ -7,8 +7,9 @@ use goldlap_kernels::model::store::Store as Cache;
 
 use super::commit::commit_of;
 use super::foreign::{ForeignInputs, serve_elsewhere};
-use super::machine::{machine_limits, num_cores};
+use super::machine::{between, machine_limits, num_cores};
 use super::prepared_model::PreparedModel;
+use super::ranks::threads_per_rank;
 use super::serve::{ServeInputs, Served, serve};
 use crate::client::Progress;
 use crate::golden::{Metric, Policy, Run, Store, judge};
@@ -122,29 +123,43 @@ fn serve_once(
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Served, String> {
     let (requests, commit) = (prepared.requests.as_slice(), commit_of(&plan.folder));
-    let served = match (&prepared.model, &context.endpoint) {
+    match (&prepared.model, &context.endpoint) {
         (_, Some(endpoint)) => {
             serve_elsewhere(&ForeignInputs { endpoint, plan, requests, repeat, commit }, on_progress)
+                .map_err(|error| error.to_string())
         }
-        (None, None) => return Err("the model was not prepared".to_owned()),
+        (None, None) => Err("the model was not prepared".to_owned()),
         (Some(model), None) => {
-            let wants_limits = plan.metrics.iter().any(|metric| metric == Metric::Efficiency.name());
             let inputs = ServeInputs {
                 plan,
                 model,
                 tokenizer: &prepared.tokenizer,
                 requests,
-                machine_limits: wants_limits.then(machine_limits).transpose()?,
                 executable: &context.executable,
                 folder,
                 faults: &context.faults,
                 repeat,
                 commit,
             };
-            serve(&inputs, on_progress)
+            serve_measured(&inputs, on_progress)
         }
-    };
-    served.map_err(|error| error.to_string())
+    }
+}
+
+/// A run of our own ranks; where efficiency is asked for, with what the machine could do before and after.
+fn serve_measured(
+    inputs: &ServeInputs<'_>,
+    on_progress: &mut dyn FnMut(&Progress),
+) -> Result<Served, String> {
+    let plan = inputs.plan;
+    let wants_limits = plan.metrics.iter().any(|metric| metric == Metric::Efficiency.name());
+    let num_threads =
+        threads_per_rank(&plan.engine, plan.topology.data_parallel) * plan.topology.data_parallel;
+    let limits = || wants_limits.then(|| machine_limits(num_threads)).transpose();
+    let before = limits()?;
+    let mut served = serve(inputs, on_progress).map_err(|error| error.to_string())?;
+    served.record.machine_limits = before.zip(limits()?).map(|(before, after)| between(before, after));
+    Ok(served)
 }
 
 /// Megatron's output JSON, where the case asks for it.

@@ -14,8 +14,7 @@ use crate::coordinator::state::Settings;
 use crate::coordinator::wire::{RankReady, WireLimits};
 use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, NotReady, SocketError, spawn};
 use crate::metrics::{
-    Clock, Incident, MachineLimits, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome, RequestRecord,
-    RunRecord, WallTime,
+    Clock, Incident, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome, RequestRecord, RunRecord, WallTime,
 };
 use crate::plan::CasePlan;
 use crate::report::RankLogTail;
@@ -45,8 +44,6 @@ pub struct ServeInputs<'a> {
     pub tokenizer: &'a Arc<Tokenizer>,
     /// The workload.
     pub requests: &'a [TimedRequest],
-    /// The machine's limits, where efficiency is asked for.
-    pub machine_limits: Option<MachineLimits>,
     /// Any Goldlap executable; started again in the role of a rank.
     pub executable: &'a Path,
     /// Rank logs go here.
@@ -101,7 +98,7 @@ struct Ended {
 
 /// A run that took place.
 pub struct Served {
-    /// Everything measured.
+    /// Everything measured but the machine's limits.
     pub record: RunRecord,
     /// What the ranks that were lost said last; of all ranks, where requests went unanswered.
     pub log_tails: Vec<RankLogTail>,
@@ -177,7 +174,9 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
     let fleet_end = fleet.end(&lost);
     let now_s = clock.now_s();
     let mut incidents = coordinator.incidents();
-    incidents.extend(fleet_end.complaints.iter().map(|what| Incident { at_s: now_s, what: what.clone() }));
+    let news =
+        unheard_of_ends(&fleet_end, &incidents).into_iter().chain(fleet_end.complaints.iter().cloned());
+    incidents.extend(news.map(|what| Incident { at_s: now_s, what }).collect::<Vec<_>>());
     let mut reports = coordinator.rank_reports();
     coordinator.shutdown();
     let ranks = ready.into_iter().map(|(rank, ready)| {
@@ -196,6 +195,16 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
 
 fn log_tail(fleet: &Fleet, rank: u32) -> RankLogTail {
     RankLogTail { rank, path: fleet.log(rank), lines: fleet.log_tail(rank, LOG_LINES) }
+}
+
+/// How ranks ended of which the coordinator only knows that they are gone: it may see the broken connection first.
+fn unheard_of_ends(end: &FleetEnd, incidents: &[Incident]) -> Vec<String> {
+    let told = |rank: u32, how: &str| {
+        let name = format!("rank {rank} ");
+        incidents.iter().any(|incident| incident.what.contains(&name) && incident.what.contains(how))
+    };
+    let ends = end.premature.iter().map(|(rank, status)| (*rank, describe_exit(*status)));
+    ends.filter(|(rank, how)| !told(*rank, how)).map(|(rank, how)| format!("rank {rank} {how}")).collect()
 }
 
 /// What ranks did wrong by themselves. Their requests were served by others, and the case fails all the same:
@@ -230,7 +239,7 @@ fn record(
         repeat: inputs.repeat,
         startup_s,
         plan: serde_json::to_value(plan).unwrap_or(Value::Null),
-        machine_limits: inputs.machine_limits,
+        machine_limits: None,
         requests,
         ranks: ended.ranks,
         incidents: ended.incidents,

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use goldlap_kernels::cuda;
-use goldlap_kernels::model::store::Store as Cache;
+use goldlap_kernels::model::store::{Store as Cache, abandon_unfinished};
 use libtest_mimic::Arguments;
 
 use super::{
     CaseContext, CollectedResults, PLATFORM_VARIABLE, Roots, Setting, choose_platform, rank_role, run_trials,
 };
-use crate::golden::{Policy, Store};
+use crate::golden::Policy;
+use crate::report::hold_writers;
 use crate::topology::install_interrupt_handler;
 
 /// Runs the cases of `workspace` with the process's arguments, or acts as one of their ranks.
@@ -37,11 +38,20 @@ fn run(workspace: &Path, arguments: Arguments) -> Result<ExitCode, String> {
     let context = CaseContext::new(&roots, cache.clone()).map_err(|error| error.to_string())?;
     let cache_root = cache.root().to_path_buf();
     let setting = Setting { roots, platform: choice.platform, cache_root, random_weights: false };
-    install_interrupt_handler().map_err(|error| error.to_string())?;
+    install_interrupts().map_err(|error| error.to_string())?;
     let results = CollectedResults::default();
     let conclusion =
         run_trials(&setting, &Arc::new(context), arguments, &results).map_err(|error| error.to_string())?;
     Ok(conclusion.exit_code())
+}
+
+/// From now on Ctrl-C and TERM end this process with all its ranks, and leave no unfinished file.
+pub fn install_interrupts() -> std::io::Result<()> {
+    install_interrupt_handler(|| {
+        abandon_unfinished();
+        // Kept until the process has ended.
+        std::mem::forget(hold_writers());
+    })
 }
 
 impl CaseContext {
@@ -57,12 +67,5 @@ impl CaseContext {
             turn: Mutex::new(()),
             endpoint: None,
         })
-    }
-}
-
-impl Roots {
-    /// Cases, goldens and pending goldens.
-    pub fn golden_store(&self) -> Store {
-        Store::new(self.cases.clone(), self.goldens.clone(), &self.output)
     }
 }

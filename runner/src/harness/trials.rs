@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
-use super::catalogue::{Fate, ListedCase, Setting};
+use super::catalogue::{Fate, ListError, ListedCase, Setting};
 use super::run_case::{CaseContext, run_case};
-use crate::config::discovery::DiscoveryError;
 use crate::plan::CasePlan;
 use crate::report::{CaseOutcome, CaseResult};
 use crate::topology::{ROLE_RANK, ROLE_VARIABLE};
@@ -34,7 +33,7 @@ pub fn run_trials(
     context: &Arc<CaseContext>,
     mut arguments: Arguments,
     results: &CollectedResults,
-) -> Result<Conclusion, DiscoveryError> {
+) -> Result<Conclusion, ListError> {
     arguments.test_threads = Some(WORKERS);
     let static_skips = arguments.list || std::env::var_os(NEXTEST_VARIABLE).is_some();
     let cases = setting.list(|name| is_selected(name, &arguments))?;

@@ -52,7 +52,7 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
     let topology = resolution.topology();
     let tokenizer = resolution.tokenizer();
     let model = resolution.model(tokenizer.as_ref());
-    let engine = resolution.engine();
+    let engine = resolution.engine(model.as_ref());
     let workload = resolution.workload();
     let output_path = resolution.output_path();
     let throughput_check_only = resolution.switch("--throughput-check-only");

@@ -8,6 +8,7 @@ mod record_file;
 mod results_file;
 mod run_id;
 
+pub(crate) use atomic_file::hold_writers;
 pub use atomic_file::write_atomically;
 pub use case_text::{CaseReport, RankLogTail, verdict_text};
 pub use megatron_output::{MegatronLayout, megatron_output};

@@ -22,6 +22,8 @@ pub const ROLE_RANK: &str = "rank";
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// How long a rank may take to end after STOP.
 const END_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the end of a rank may take that was given up: its connection breaks before it is gone.
+const LOST_PATIENCE: Duration = Duration::from_millis(300);
 /// How long it may take to end after TERM.
 const TERM_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -40,7 +42,7 @@ pub type OnExit = Arc<dyn Fn(u32, String) + Send + Sync>;
 /// How the ranks of a run ended.
 #[derive(Debug, Default)]
 pub struct FleetEnd {
-    /// Ranks that ended before they were told to, and how.
+    /// Ranks that ended before they were told to, or after they were given up, and how.
     pub premature: Vec<(u32, ExitStatus)>,
     /// Ranks that still ran although they were given up, or that did not end when told to; they were killed.
     pub unresponsive: Vec<u32>,
@@ -110,7 +112,7 @@ impl Fleet {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for all ranks to end by themselves, then TERM, then KILL; those in `given_up` are not waited for.
+    /// Waits for all ranks to end by themselves, then TERM, then KILL; for those in `given_up` only a moment.
     /// No process is left when this returns.
     pub fn end(mut self, given_up: &[u32]) -> FleetEnd {
         self.end_all(END_PATIENCE, given_up)
@@ -124,14 +126,17 @@ impl Fleet {
         }
         let mut end = FleetEnd::default();
         for rank in lock(&self.ranks).iter_mut() {
-            let patience = if given_up.contains(&rank.rank) { Duration::ZERO } else { patience };
+            let is_given_up = given_up.contains(&rank.rank);
+            let patience = if is_given_up { patience.min(LOST_PATIENCE) } else { patience };
             let ended_by_itself = match rank.guard.wait(patience) {
-                Ok(None) => rank.guard.terminate(TERM_PATIENCE).map(|_status| false),
-                waited => waited.map(|_status| true),
+                Ok(None) => rank.guard.terminate(TERM_PATIENCE).map(|_status| None),
+                waited => waited,
             };
             match ended_by_itself {
-                Ok(true) => end.premature.extend(rank.premature.map(|status| (rank.rank, status))),
-                Ok(false) => end.unresponsive.push(rank.rank),
+                // The watcher may not have come round to a rank that was lost just now.
+                Ok(Some(status)) if is_given_up => end.premature.push((rank.rank, status)),
+                Ok(Some(_)) => end.premature.extend(rank.premature.map(|status| (rank.rank, status))),
+                Ok(None) => end.unresponsive.push(rank.rank),
                 Err(error) => end.complaints.push(format!("rank {} cannot be reaped: {error}", rank.rank)),
             }
         }
@@ -159,6 +164,8 @@ fn start_rank(executable: &Path, spec: &RankSpec, log: &Path) -> io::Result<Proc
     let spec = serde_json::to_vec(spec).map_err(io::Error::other)?;
     match input.map(|mut input| input.write_all(&spec)) {
         Some(Ok(())) => Ok(guard),
+        // It has ended already; its exit status and its log say more than the broken pipe.
+        Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(guard),
         Some(Err(error)) => Err(error),
         None => Err(io::Error::other("the child has no standard input")),
     }

@@ -36,6 +36,8 @@ pub struct RankSpec {
 pub enum Fault {
     /// The process kills itself with SIGKILL after this many engine steps that did work.
     DieAfterSteps(u64),
+    /// The process panics after this many engine steps that did work, as a bug would make it.
+    PanicAfterSteps(u64),
     /// The engine loop stops responding after this many steps that did work; heartbeats stop too.
     HangAfterSteps(u64),
 }

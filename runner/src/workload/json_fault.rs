@@ -3,13 +3,13 @@
 
 /// A JSON error whose position is kept beside the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct JsonFault {
+pub(crate) struct JsonFault {
     /// What is wrong, without a position.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// 1-based line within the text that was parsed.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// 1-based column; 0 = before the first character of the line.
-    pub(super) column: usize,
+    pub(crate) column: usize,
 }
 
 impl From<&serde_json::Error> for JsonFault {

@@ -10,5 +10,6 @@ mod request;
 pub mod tokenizer;
 
 pub use build::{WorkloadError, build};
+pub(crate) use json_fault::JsonFault;
 pub use request::TimedRequest;
 pub use tokenizer::{Tokenizer, TokenizerError};

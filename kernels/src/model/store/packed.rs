@@ -37,15 +37,19 @@ mod tests {
 
     use super::*;
     use crate::model::config::GptConfig;
-    use crate::model::config::tests::config_583m;
     use crate::model::random::RandomWeights;
 
     #[test]
     fn weights_are_packed_once_and_again_when_damaged() {
         let folder = tempfile::tempdir().expect("tempdir");
         let store = Store::at(folder.path().to_owned(), 1 << 30);
-        let config =
-            GptConfig { num_layers: 1, vocab_size: 64, hidden_size: 32, kv_channels: 8, ..config_583m() };
+        let config = GptConfig {
+            num_layers: 1,
+            vocab_size: 64,
+            hidden_size: 32,
+            kv_channels: 8,
+            ..GptConfig::GPT_583M
+        };
         let weights = RandomWeights::new(config, 1, 0.02).expect("valid");
         let path = store.packed(&weights, 2).expect("packed").path().to_owned();
         let bytes = fs::read(&path).expect("read");

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::command::CommandError;
-use crate::workload::Tokenizer;
+use crate::workload::{JsonFault, Tokenizer};
 
 /// Exactly one source.
 #[derive(Args)]
@@ -103,8 +103,16 @@ fn line_request(
     tokenizer: &Tokenizer,
     default_length: usize,
 ) -> Result<Request, CommandError> {
-    let parsed: Line =
-        serde_json::from_str(line).map_err(|error| CommandError(format!("{place}: {error}")))?;
+    if line.trim().is_empty() {
+        let text = format!(
+            "{place}: blank line: expected an object with \"prompt\" or \"prompt_tokens\"; remove the line"
+        );
+        return Err(CommandError(text));
+    }
+    let parsed: Line = serde_json::from_str(line).map_err(|error| {
+        let JsonFault { message, column, .. } = JsonFault::from(&error);
+        CommandError(format!("{place}:{column}: {message}"))
+    })?;
     let length = parsed.num_tokens_to_generate.unwrap_or(default_length);
     match (parsed.prompt, parsed.prompt_tokens) {
         (Some(text), None) => text_request(&text, place, tokenizer, length),
@@ -141,12 +149,13 @@ mod tests {
     #[test]
     fn a_broken_line_says_where_and_what() {
         for (text, expected) in [
-            ("", "r.jsonl:3: EOF"),
+            ("", "r.jsonl:3: blank line"),
+            ("{\"prompt\": 1", "r.jsonl:3:12: invalid type: integer `1`"),
             (r#"{"prompt": "a", "prompt_tokens": [1]}"#, "r.jsonl:3: expected either"),
             (r#"{"prompt_tokens": []}"#, "r.jsonl:3: prompt_tokens is empty"),
             (r#"{"prompt": ""}"#, "r.jsonl:3: the prompt is empty"),
-            (r#"{"promt": "a"}"#, "r.jsonl:3: unknown field `promt`"),
-            (r#"{"prompt_tokens": [-1]}"#, "r.jsonl:3: invalid value: integer `-1`"),
+            (r#"{"promt": "a"}"#, "r.jsonl:3:8: unknown field `promt`"),
+            (r#"{"prompt_tokens": [-1]}"#, "r.jsonl:3:21: invalid value: integer `-1`"),
         ] {
             let error = line(text).err().unwrap();
             assert!(error.starts_with(expected), "{error}");

@@ -120,7 +120,12 @@ impl FromValue for Dict {
             Ok(key) => Ok((key, value)),
             Err(mismatch) => Err(Mismatch { expected: "string keys", ..mismatch }),
         };
-        entries.into_iter().map(read).collect::<Result<_, _>>().map(Dict)
+        let mut entries = entries.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        // As in Python, the last of equal keys counts: else the others would pass as keys we do not know.
+        entries.reverse();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.dedup_by(|(later, _), (first, _)| later == first);
+        Ok(Dict(entries))
     }
 }
 
@@ -177,4 +182,19 @@ pub(super) fn map(entries: impl IntoIterator<Item = (&'static str, Value)>) -> V
 /// Appends entries that were passed through unread.
 pub(super) fn append(map: &mut Vec<(Value, Value)>, extra: &[(String, Value)]) {
     map.extend(extra.iter().map(|(key, value)| (Value::from(key.as_str()), value.clone())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_equal_keys_counts_and_the_others_are_gone() {
+        let entry = |key: &str, value: u64| (Value::from(key), Value::from(value));
+        let map = Value::Map(vec![entry("a", 1), entry("b", 2), entry("a", 3), entry("c", 4), entry("c", 5)]);
+        let mut dict = Dict::from_value(map).ok().unwrap();
+        assert_eq!(dict.optional::<u64>("a").ok().unwrap(), Some(3));
+        let rest: Vec<_> = dict.rest().into_iter().map(|(key, value)| (key, value.as_u64())).collect();
+        assert_eq!(rest, [("b".to_owned(), Some(2)), ("c".to_owned(), Some(5))]);
+    }
 }

@@ -45,7 +45,7 @@ impl Desk {
         let Submit { id, prompt, mut sampling, multi_modal } = submit;
         sampling.termination_id = sampling.termination_id.or(self.default_termination_id.map(i64::from));
         let opened = match multi_modal {
-            Some(_) => Err(unsupported(id, "multi-modal data")),
+            Some(_) => Err(unsupported("multi-modal data")),
             None => engine_request(id, prompt, &sampling),
         };
         let accepted = opened.and_then(|request| engine.submit(request).map_err(Refusal::from));
@@ -136,20 +136,19 @@ fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<En
     let prompt = match prompt {
         Prompt::Tokens(tokens) => tokens,
         Prompt::Text(_) => {
-            let reason =
-                format!("request {id}: the prompt is text, expected token ids: ranks have no tokenizer");
+            let reason = "the prompt is text, expected token ids: ranks have no tokenizer".to_owned();
             return Err(Refusal { kind: "TypeError", reason });
         }
     };
     if params.return_prompt_top_n_logprobs {
-        return Err(unsupported(id, "return_prompt_top_n_logprobs"));
+        return Err(unsupported("return_prompt_top_n_logprobs"));
     }
     // The coordinator watches for them: here is no tokenizer.
     if params.stop_words.as_ref().is_some_and(|words| !words.is_empty()) {
-        return Err(unsupported(id, "stop_words without a coordinator that watches for them"));
+        return Err(unsupported("stop_words without a coordinator that watches for them"));
     }
     if params.do_kv_handoff {
-        return Err(unsupported(id, "do_kv_handoff"));
+        return Err(unsupported("do_kv_handoff"));
     }
     let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let output_length = match (params.num_tokens_to_generate, params.num_tokens_total) {
@@ -170,11 +169,8 @@ fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<En
     Ok(EngineRequest { id, prompt, output_length, sampling })
 }
 
-fn unsupported(id: u64, what: &str) -> Refusal {
-    Refusal {
-        kind: "NotImplementedError",
-        reason: format!("request {id}: {what} is not supported by this engine"),
-    }
+fn unsupported(what: &str) -> Refusal {
+    Refusal { kind: "NotImplementedError", reason: format!("{what} is not supported by this engine") }
 }
 
 impl From<Rejection> for Refusal {

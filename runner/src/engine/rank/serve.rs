@@ -86,7 +86,7 @@ impl<L: Link> Server<L> {
 
     fn reply(&self, reply: FinalReply) -> Result<(), LinkError> {
         if let Some(reason) = reply.failure() {
-            self.log.line(&reason);
+            self.log.line(&format!("request {}: {reason}", reply.request_id));
         }
         self.pulse.send(Vec::new(), vec![reply])
     }
@@ -146,11 +146,12 @@ impl<L: Link> Server<L> {
         let num_steps = self.engine.statistics().num_steps;
         match self.fault {
             Some(Fault::DieAfterSteps(after)) if num_steps >= after => fault::die(),
+            Some(Fault::PanicAfterSteps(after)) if num_steps >= after => panic!("panics, as ordered"),
             Some(Fault::HangAfterSteps(after)) if num_steps >= after => {
                 self.log.line("hangs, as ordered");
                 self.pulse.hang()
             }
-            Some(Fault::DieAfterSteps(_) | Fault::HangAfterSteps(_)) | None => {}
+            Some(Fault::DieAfterSteps(_) | Fault::PanicAfterSteps(_) | Fault::HangAfterSteps(_)) | None => {}
         }
     }
 

@@ -15,6 +15,7 @@ fn sample(flag: &FlagSpec) -> String {
         ("--batch-boundaries", _) => "\"0,8\"".to_owned(),
         ("--normalization", _) => "RMSNorm".to_owned(),
         ("--position-embedding-type", _) => "rope".to_owned(),
+        ("--inference-dynamic-batching-block-size", _) => "32".to_owned(),
         (_, ValueType::Switch) => "true".to_owned(),
         (_, ValueType::Integer(_)) => "2".to_owned(),
         (_, ValueType::Number) => "3.5".to_owned(),

@@ -75,7 +75,13 @@ fn engine_and_workload_have_megatrons_defaults() {
     let plan = run(plan(&prompted_case(&[], "")));
     assert_eq!(plan.engine.kv_buffer_bytes, 40 << 30);
     assert_eq!((plan.engine.block_size, plan.engine.max_tokens), (256, 16384));
-    assert_eq!((plan.engine.max_requests, plan.engine.max_sequence_length), (None, 2560));
+    assert_eq!(
+        (plan.engine.max_requests, plan.engine.max_sequence_length),
+        (None, 64),
+        "the learned positions"
+    );
+    let rotary = run(super::plan(&prompted_case(&["--position-embedding-type: rope"], "")));
+    assert_eq!(rotary.engine.max_sequence_length, 2560);
     assert_eq!(plan.workload.num_tokens_to_generate, 30);
     assert_eq!(plan.workload.arrival, Arrival::Poisson { requests_per_second: 100.0, seed: 1234 });
     assert_eq!((plan.workload.sampling.top_k, plan.workload.sampling.top_p), (1, 0.0));

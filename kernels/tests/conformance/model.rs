@@ -1,0 +1,244 @@
+//! Whole models: the CUDA kernels against the native backend, and what must not change a bit.
+
+use goldlap_kernels::cpu::{CpuBackend, Isa};
+use goldlap_kernels::cuda::CudaBackend;
+use goldlap_kernels::cuda::device::Device;
+use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, PositionEmbedding};
+use goldlap_kernels::model::gpt::Gpt;
+use goldlap_kernels::model::packed::{PackedModel, pack};
+use goldlap_kernels::model::random::RandomWeights;
+use goldlap_kernels::model::step::{KvCacheShape, LanguageModel, SampleArgs, SequenceOutput, SequenceSlice};
+use goldlap_kernels::ops::Backend;
+
+use crate::direct::DirectDevice;
+
+const ROPE: PositionEmbedding = PositionEmbedding::Rope { base: 10_000.0, percent: 1.0, scaling: None };
+
+/// Llama: RMS norm, grouped queries, SwiGLU, tied.
+fn llama() -> GptConfig {
+    GptConfig {
+        num_layers: 2,
+        hidden_size: 48,
+        num_attention_heads: 4,
+        num_query_groups: 2,
+        kv_channels: 16,
+        ffn_hidden_size: 72,
+        vocab_size: 331,
+        max_position_embeddings: 2048,
+        normalization: Normalization::RmsNorm,
+        norm_epsilon: 1e-5,
+        position_embedding: ROPE,
+        activation: Activation::SwiGlu,
+        qkv_bias: false,
+        attention_output_bias: false,
+        mlp_bias: false,
+        qk_norm: false,
+        tied_embeddings: true,
+    }
+}
+
+/// GPT-2: LayerNorm, learned positions, odd widths, biases everywhere.
+fn gpt2() -> GptConfig {
+    GptConfig {
+        hidden_size: 45,
+        num_attention_heads: 3,
+        num_query_groups: 3,
+        kv_channels: 15,
+        ffn_hidden_size: 99,
+        vocab_size: 257,
+        normalization: Normalization::LayerNorm,
+        position_embedding: PositionEmbedding::LearnedAbsolute,
+        activation: Activation::GeluTanh,
+        qkv_bias: true,
+        attention_output_bias: true,
+        mlp_bias: true,
+        ..llama()
+    }
+}
+
+/// Qwen3 and Nemotron mixed: head norm, half rotation, squared ReLU, untied, one key/value head.
+fn mixed() -> GptConfig {
+    GptConfig {
+        hidden_size: 64,
+        num_attention_heads: 5,
+        num_query_groups: 1,
+        kv_channels: 20,
+        ffn_hidden_size: 37,
+        normalization: Normalization::LayerNorm1p,
+        position_embedding: PositionEmbedding::Rope { base: 1e4, percent: 0.5, scaling: None },
+        activation: Activation::SquaredRelu,
+        qk_norm: true,
+        tied_embeddings: false,
+        ..llama()
+    }
+}
+
+struct TestModel {
+    packed: PackedModel,
+    _folder: tempfile::TempDir,
+}
+
+impl TestModel {
+    fn new(config: GptConfig) -> Self {
+        let weights = RandomWeights::new(config, 7, 0.08).unwrap().with_vector_noise(0.2);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        pack(&weights, &path, 2).unwrap();
+        Self { packed: PackedModel::open(&path).unwrap(), _folder: folder }
+    }
+
+    fn on<B: Backend>(&self, backend: B) -> Gpt<B> {
+        let shape = KvCacheShape { block_size: 16, num_blocks: 256 };
+        Gpt::new(backend, &self.packed, shape).unwrap()
+    }
+
+    fn cuda(&self, graphs: bool) -> Gpt<CudaBackend<DirectDevice>> {
+        self.on(CudaBackend::on(DirectDevice::new(), graphs))
+    }
+}
+
+const GREEDY: SampleArgs =
+    SampleArgs { temperature: 1.0, top_k: 1, top_p: 0.0, seed: 3, request_key: 5, position: 0 };
+const SAMPLED: SampleArgs = SampleArgs { temperature: 0.7, top_k: 0, top_p: 0.9, ..GREEDY };
+
+fn tokens(vocab_size: usize, len: usize, seed: u32) -> Vec<u32> {
+    let mut state = seed.wrapping_mul(2_654_435_761);
+    let next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % vocab_size as u32
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A step's slice of `rows` tokens from `start`, in blocks that start at `first_block`.
+fn slice<'a>(
+    sequence: &'a [u32],
+    (start, rows): (usize, usize),
+    blocks: &'a [u32],
+    sample: Option<SampleArgs>,
+) -> SequenceSlice<'a> {
+    let end = start + rows;
+    let targets = &sequence[(start + 1).min(sequence.len())..(end + 1).min(sequence.len())];
+    SequenceSlice { tokens: &sequence[start..end], start, block_table: blocks, targets, sample }
+}
+
+/// Prompt logprobs and the sampled token of a prompt that enters in chunks, then greedy tokens one by one.
+fn generate<B: Backend>(
+    model: &mut Gpt<B>,
+    prompt: &[u32],
+    chunks: &[usize],
+    new_tokens: usize,
+    sample: SampleArgs,
+) -> (Vec<f32>, Vec<(u32, f32)>) {
+    let blocks: Vec<u32> = (3..).take((prompt.len() + new_tokens).div_ceil(16)).collect();
+    let (mut sequence, mut logprobs, mut drawn) = (prompt.to_vec(), Vec::new(), Vec::new());
+    let mut start = 0;
+    for &rows in chunks.iter().chain(&[usize::MAX]) {
+        let rows = rows.min(prompt.len() - start);
+        if rows == 0 {
+            break;
+        }
+        let last = start + rows == prompt.len();
+        let step = slice(prompt, (start, rows), &blocks, last.then_some(sample));
+        let output = model.step(&[step]).unwrap().remove(0);
+        logprobs.extend(output.target_logprobs);
+        drawn.extend(output.sampled.map(|sampled| (sampled.token, sampled.logprob)));
+        start += rows;
+    }
+    for position in prompt.len().. {
+        if drawn.len() == new_tokens {
+            break;
+        }
+        sequence.push(drawn[drawn.len() - 1].0);
+        let args = SampleArgs { position: position as u64, ..sample };
+        let step = slice(&sequence, (position, 1), &blocks, Some(args));
+        let sampled = model.step(&[step]).unwrap().remove(0).sampled.unwrap();
+        drawn.push((sampled.token, sampled.logprob));
+    }
+    (logprobs, drawn)
+}
+
+#[test]
+fn models_agree_with_the_native_backend() {
+    for config in [llama(), gpt2(), mixed()] {
+        let model = TestModel::new(config.clone());
+        let prompt = tokens(config.vocab_size, 90, 3);
+        let native = CpuBackend::new(Isa::best(), 1).unwrap();
+        let (expected, expected_drawn) = generate(&mut model.on(native), &prompt, &[], 6, GREEDY);
+        let (got, drawn) = generate(&mut model.cuda(true), &prompt, &[], 6, GREEDY);
+        for (got, expected) in got.iter().zip(&expected) {
+            assert!((got - expected).abs() < 0.02, "{got} for {expected}");
+        }
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in drawn.iter().zip(&expected_drawn) {
+            assert!((got.1 - expected.1).abs() < 0.02, "{got:?} for {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn chunks_and_graphs_do_not_change_a_bit() {
+    for config in [llama(), mixed()] {
+        let model = TestModel::new(config.clone());
+        let prompt = tokens(config.vocab_size, 75, 3);
+        for sample in [GREEDY, SAMPLED] {
+            let expected = generate(&mut model.cuda(false), &prompt, &[], 8, sample);
+            assert_eq!(generate(&mut model.cuda(true), &prompt, &[1, 30, 2], 8, sample), expected);
+        }
+    }
+}
+
+/// Decode steps of a growing and shrinking batch: each sequence gets what it gets alone, and graphs are replayed.
+#[test]
+fn batched_decode_replays_graphs_with_the_bits_of_single_steps() {
+    let model = TestModel::new(llama());
+    let prompts: Vec<Vec<u32>> = (0..5).map(|i| tokens(331, 5 + 3 * i, 20 + i as u32)).collect();
+    let tables: Vec<Vec<u32>> = (0..5).map(|i| (0..6).map(|block| block * 5 + i).collect()).collect();
+    let run = |model: &mut Gpt<CudaBackend<DirectDevice>>, members: &[usize], steps: usize| {
+        let mut sequences: Vec<Vec<u32>> = members.iter().map(|&i| prompts[i].clone()).collect();
+        let mut outputs: Vec<Vec<SequenceOutput>> = vec![Vec::new(); members.len()];
+        for step in 0..steps {
+            let slices: Vec<SequenceSlice<'_>> = sequences
+                .iter()
+                .zip(members)
+                .map(|(sequence, &i)| {
+                    let start = if step == 0 { 0 } else { sequence.len() - 1 };
+                    let args = [GREEDY, SAMPLED][i % 2];
+                    let args = SampleArgs { position: sequence.len() as u64, request_key: i as u64, ..args };
+                    slice(sequence, (start, sequence.len() - start), &tables[i], Some(args))
+                })
+                .collect();
+            let stepped = model.step(&slices).unwrap();
+            for ((sequence, outputs), output) in sequences.iter_mut().zip(&mut outputs).zip(stepped) {
+                sequence.extend(output.sampled.map(|sampled| sampled.token));
+                outputs.push(output);
+            }
+        }
+        outputs
+    };
+    let mut together = model.cuda(true);
+    let all = run(&mut together, &[0, 1, 2, 3, 4], 8);
+    let counts = together.backend().tape_counts();
+    // From the embedding to the drawn tokens: no launch of a replayed step lies outside its graph.
+    assert!(counts.captured >= 1 && counts.replayed >= 3, "{counts:?}");
+    assert_eq!(counts.eager + counts.replayed, 8, "{counts:?}");
+    assert_eq!(run(&mut together, &[1, 3, 4], 8), [1, 3, 4].map(|i| all[i].clone()));
+    for (i, expected) in all.iter().enumerate() {
+        assert_eq!(run(&mut model.cuda(false), &[i], 8)[0], *expected, "sequence {i}");
+    }
+}
+
+/// A device is anything that runs launches; the backend must be able to move between threads with it.
+#[test]
+fn the_backend_can_move_to_another_thread() {
+    fn movable<T: Send>() {}
+    fn of<D: Device + Send>()
+    where
+        D::Memory: Send + Sync,
+        D::Graph: Send,
+    {
+        movable::<Gpt<CudaBackend<D>>>();
+    }
+    of::<goldlap_kernels::cuda::driver::Driver>();
+    of::<DirectDevice>();
+}

@@ -1,0 +1,220 @@
+//! Who owns which memory: the table of live ranges of [`crate::memory`], with device, context and pool beside it.
+//!
+//! All devices of a process share one table (addresses are host addresses, so they never collide). A kernel may
+//! therefore touch the memory of another device of its process even where peer access was not enabled; enabling it
+//! is accepted and remembered, but changes nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::context::Context;
+use super::error::{Error, Result};
+use super::handle::Handle;
+use super::pool::Pool;
+use crate::memory::{DeviceMemory, Fill, Kind, MemoryError, Region};
+
+impl From<MemoryError> for Error {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::OutOfMemory { .. } => Error::OutOfMemory,
+            MemoryError::NotAnAllocation(_) | MemoryError::OutOfBounds { .. } => Error::InvalidValue,
+            MemoryError::Overlap { .. } => Error::HostMemoryAlreadyRegistered,
+        }
+    }
+}
+
+/// Whose an allocation is.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Number of the device.
+    pub device: usize,
+    /// Handle of the context.
+    pub context: Handle,
+    /// The pool it was taken from.
+    pub pool: Option<Arc<Pool>>,
+    /// Flags of `cuMemHostAlloc` and `cuMemHostRegister`.
+    pub flags: u32,
+    /// Unique in the process.
+    pub id: u64,
+    /// Freed in stream order, but not yet reached.
+    pub is_leaving: bool,
+    /// A variable of a module, which goes with it.
+    pub is_variable: bool,
+}
+
+#[derive(Debug, Default)]
+struct Owners {
+    owners: HashMap<u64, Owner>,
+    used: Vec<u64>,
+    last_id: u64,
+}
+
+/// All memory of the process's devices.
+#[derive(Debug)]
+pub struct Allocations {
+    memory: DeviceMemory,
+    limit: u64,
+    owners: Mutex<Owners>,
+}
+
+fn counts(kind: Kind) -> bool {
+    matches!(kind, Kind::Device | Kind::Managed)
+}
+
+impl Allocations {
+    /// `devices` devices with `limit` bytes each.
+    pub fn new(devices: usize, limit: u64) -> Self {
+        let memory = DeviceMemory::new(limit.saturating_mul(devices as u64), Fill::default());
+        let owners = Mutex::new(Owners { used: vec![0; devices], ..Owners::default() });
+        Self { memory, limit, owners }
+    }
+
+    /// The live ranges themselves.
+    pub fn memory(&self) -> &DeviceMemory {
+        &self.memory
+    }
+
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Free and total bytes of a device.
+    pub fn free_and_total(&self, device: usize) -> (u64, u64) {
+        let used = self.owners().used.get(device).copied().unwrap_or_default();
+        (self.limit.saturating_sub(used), self.limit)
+    }
+
+    /// Allocates for a context.
+    ///
+    /// # Errors
+    /// `InvalidValue` for no bytes, `OutOfMemory`.
+    pub fn allocate(
+        &self,
+        context: &Context,
+        bytes: u64,
+        kind: Kind,
+        flags: u32,
+        pool: Option<Arc<Pool>>,
+    ) -> Result<u64> {
+        if bytes == 0 {
+            return Err(Error::InvalidValue);
+        }
+        let device = pool.as_ref().map_or(context.device.ordinal, |pool| pool.device);
+        if counts(kind) && bytes > self.free_and_total(device).0 {
+            return Err(Error::OutOfMemory);
+        }
+        let address = self.memory.allocate(bytes, kind)?;
+        if let Some(pool) = &pool {
+            pool.take(bytes);
+        }
+        self.enter(address, device, context, pool, flags);
+        if counts(kind) {
+            self.owners().used[device] += bytes;
+        }
+        Ok(address)
+    }
+
+    fn enter(&self, address: u64, device: usize, context: &Context, pool: Option<Arc<Pool>>, flags: u32) {
+        let mut owners = self.owners();
+        owners.last_id += 1;
+        let (id, context) = (owners.last_id, context.handle);
+        let owner = Owner { device, context, pool, flags, id, is_leaving: false, is_variable: false };
+        owners.owners.insert(address, owner);
+    }
+
+    /// Makes host memory of the program reachable by kernels.
+    ///
+    /// # Safety
+    /// As [`DeviceMemory::register`].
+    ///
+    /// # Errors
+    /// `HostMemoryAlreadyRegistered`
+    pub unsafe fn register(&self, context: &Context, address: u64, bytes: u64, flags: u32) -> Result<()> {
+        // SAFETY: the caller promises what `register` asks for.
+        unsafe { self.memory.register(address, bytes) }?;
+        self.enter(address, context.device.ordinal, context, None, flags);
+        Ok(())
+    }
+
+    /// Takes a registration back.
+    ///
+    /// # Errors
+    /// `HostMemoryNotRegistered`
+    pub fn unregister(&self, address: u64) -> Result<()> {
+        self.memory.unregister(address).map_err(|_| Error::HostMemoryNotRegistered)?;
+        self.owners().owners.remove(&address);
+        Ok(())
+    }
+
+    /// The live range around an address, and whose it is.
+    pub fn find(&self, address: u64) -> Option<(Region, Owner)> {
+        let region = self.memory.find(address)?;
+        let owner = self.owners().owners.get(&region.start).cloned()?;
+        Some((region, owner))
+    }
+
+    /// The allocation of one of the kinds that starts at an address.
+    ///
+    /// # Errors
+    /// `InvalidValue` where there is none, or where it is freed already in stream order.
+    pub fn starting_at(&self, address: u64, kinds: &[Kind]) -> Result<(Region, Owner)> {
+        let found = self.find(address).filter(|(region, owner)| {
+            let is_free = owner.is_leaving || owner.is_variable;
+            region.start == address && kinds.contains(&region.kind) && !is_free
+        });
+        found.ok_or(Error::InvalidValue)
+    }
+
+    /// Notes that a free is on its way in a stream.
+    pub fn mark_leaving(&self, address: u64) {
+        if let Some(owner) = self.owners().owners.get_mut(&address) {
+            owner.is_leaving = true;
+        }
+    }
+
+    /// Notes that a live range is a variable of a module in a context.
+    pub fn adopt_variable(&self, address: u64, context: &Context) {
+        self.enter(address, context.device.ordinal, context, None, 0);
+        if let Some(owner) = self.owners().owners.get_mut(&address) {
+            owner.is_variable = true;
+        }
+    }
+
+    /// Forgets a variable whose module frees it.
+    pub fn release_variable(&self, address: u64) {
+        self.owners().owners.remove(&address);
+    }
+
+    /// Frees the allocation that starts at an address.
+    ///
+    /// # Errors
+    /// `InvalidValue` where none does.
+    pub fn free(&self, address: u64) -> Result<()> {
+        let region = self.memory.free(address)?;
+        let mut owners = self.owners();
+        if let Some(owner) = owners.owners.remove(&address) {
+            if let Some(pool) = &owner.pool {
+                pool.give_back(region.bytes);
+            }
+            if counts(region.kind) {
+                let used = &mut owners.used[owner.device];
+                *used = used.saturating_sub(region.bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees whatever a context leaves behind.
+    pub fn free_all_of(&self, context: Handle) {
+        let left: Vec<u64> = {
+            let owners = self.owners();
+            let is_left = |owner: &Owner| owner.context == context && !owner.is_variable;
+            owners.owners.iter().filter(|(_, owner)| is_left(owner)).map(|(&at, _)| at).collect()
+        };
+        for address in left {
+            if self.free(address).is_err() {
+                let _ = self.unregister(address);
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The driver's objects, in safe Rust: devices, contexts, modules, streams, events, graphs, memory.
+//!
+//! A program holds handles; [`Driver`] knows the object behind each. Work goes from a [`stream::Stream`] to the
+//! [`queue::Queue`] of its device, whose worker does it in order; a failure fails the [`context::Context`] for good, as
+//! on hardware. While a stream captures, the same [`work::Work`] becomes the nodes of a [`graph::Graph`].
+//!
+//! `unsafe` is needed in three places: [`copying`] and [`memory_word`], which touch memory that was checked before, and
+//! [`allocation`], which passes a promise of the program on.
+
+pub mod allocation;
+pub mod attribute;
+pub mod capture;
+pub mod code;
+pub mod context;
+pub mod copying;
+pub mod device;
+pub mod error;
+pub mod event;
+pub mod fat_binary;
+pub mod function;
+pub mod graph;
+pub mod graph_exec;
+pub mod handle;
+pub mod launch;
+pub mod memory_word;
+pub mod module;
+pub mod node;
+pub mod pointer;
+pub mod pool;
+pub mod queue;
+pub mod report;
+pub mod stream;
+pub mod user_object;
+pub mod work;
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use allocation::Allocations;
+use capture::Capture;
+use context::Context;
+use device::{Device, Fleet};
+use error::{Error, Result};
+use event::Event;
+use function::Function;
+use graph::Graph;
+use graph_exec::GraphExec;
+use handle::{Handle, Handles};
+use module::{Kernel, Library, Module};
+use node::Node;
+use pool::Pool;
+use stream::Stream;
+use user_object::UserObject;
+
+/// Must be `1`, or the driver finds no device: nobody comes to the virtual device by accident.
+pub const SELECT_VARIABLE: &str = "GOLDLAP_VIRTUAL_DRIVER";
+
+/// The version of the API that is spoken: CUDA 12.8.
+pub const API_VERSION: i32 = 12080;
+
+/// Everything that lives in this process.
+#[derive(Debug)]
+pub struct Driver {
+    /// The devices.
+    pub devices: Vec<Arc<Device>>,
+    /// All memory.
+    pub allocations: Allocations,
+    /// Contexts.
+    pub contexts: Handles<Context>,
+    /// Created and per-thread streams.
+    pub streams: Handles<Stream>,
+    /// Events.
+    pub events: Handles<Event>,
+    /// Modules.
+    pub modules: Handles<Module>,
+    /// Functions of modules.
+    pub functions: Handles<Function>,
+    /// Libraries.
+    pub libraries: Handles<Library>,
+    /// Kernels of libraries.
+    pub kernels: Handles<Kernel>,
+    /// Pools.
+    pub pools: Handles<Pool>,
+    /// Graphs.
+    pub graphs: Handles<Graph>,
+    /// Nodes of all graphs.
+    pub nodes: Handles<Node>,
+    /// Instantiated graphs.
+    pub graph_execs: Handles<GraphExec>,
+    /// Objects of the program that graphs hold.
+    pub user_objects: Handles<UserObject>,
+    /// Captures that go on.
+    pub captures: Mutex<Vec<Arc<Capture>>>,
+}
+
+static DRIVER: OnceLock<Driver> = OnceLock::new();
+
+/// The driver of this process.
+///
+/// # Errors
+/// `NotInitialized` before [`initialise`].
+pub fn driver() -> Result<&'static Driver> {
+    DRIVER.get().ok_or(Error::NotInitialized)
+}
+
+/// Starts the driver, where the environment selects it; later calls find it started.
+///
+/// # Errors
+/// `NoDevice` where it is not selected, `InvalidValue` where a variable is malformed; both are explained to people.
+pub fn initialise() -> Result<()> {
+    if DRIVER.get().is_some() {
+        return Ok(());
+    }
+    if std::env::var_os(SELECT_VARIABLE).is_none_or(|value| value != "1") {
+        report::tell(&format!(
+            "this libcuda.so is a virtual driver and {SELECT_VARIABLE}=1 is not set, so it reports no device"
+        ));
+        return Err(Error::NoDevice);
+    }
+    let fleet = Fleet::from_environment().map_err(|what| {
+        report::tell(&what);
+        Error::InvalidValue
+    })?;
+    DRIVER.get_or_init(|| Driver::new(fleet));
+    Ok(())
+}
+
+impl Driver {
+    /// A driver with so many devices.
+    pub fn new(fleet: Fleet) -> Self {
+        let devices: Vec<_> = (0..fleet.devices).map(|n| Arc::new(Device::new(n, fleet.memory))).collect();
+        let pools = Handles::default();
+        for device in &devices {
+            pools.insert(device.default_pool.handle, Arc::clone(&device.default_pool));
+        }
+        Self {
+            allocations: Allocations::new(fleet.devices, fleet.memory),
+            devices,
+            contexts: Handles::default(),
+            streams: Handles::default(),
+            events: Handles::default(),
+            modules: Handles::default(),
+            functions: Handles::default(),
+            libraries: Handles::default(),
+            kernels: Handles::default(),
+            pools,
+            graphs: Handles::default(),
+            nodes: Handles::default(),
+            graph_execs: Handles::default(),
+            user_objects: Handles::default(),
+            captures: Mutex::default(),
+        }
+    }
+
+    /// The device with a number.
+    ///
+    /// # Errors
+    /// `InvalidDevice`
+    pub fn device(&self, ordinal: i32) -> Result<&Arc<Device>> {
+        usize::try_from(ordinal).ok().and_then(|n| self.devices.get(n)).ok_or(Error::InvalidDevice)
+    }
+
+    /// Takes away what belongs to a context that is gone.
+    fn forget_context(&self, context: Handle) {
+        for stream in self.streams.all().iter().filter(|stream| stream.context == context) {
+            if let Some(capture) = stream.capture() {
+                capture::forget(&capture);
+            }
+            let _ = self.streams.remove(stream.handle);
+        }
+        for event in self.events.all().iter().filter(|event| event.context == context) {
+            let _ = self.events.remove(event.handle);
+        }
+        for exec in self.graph_execs.all().iter().filter(|exec| exec.context().handle == context) {
+            let _ = self.graph_execs.remove(exec.handle);
+        }
+        for module in self.modules.all().iter().filter(|module| module.context == context) {
+            let _ = module.unload();
+        }
+        self.allocations.free_all_of(context);
+    }
+}

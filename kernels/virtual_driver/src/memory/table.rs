@@ -1,0 +1,306 @@
+//! The table of live ranges: allocate, free, register, look up, copy.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::Snapshot;
+use super::block::HostBlock;
+
+/// What fresh memory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// Zeros.
+    Zeros,
+    /// One byte, everywhere.
+    Pattern(u8),
+}
+
+impl Default for Fill {
+    fn default() -> Self {
+        Fill::Pattern(0xCD)
+    }
+}
+
+/// Whose memory a range is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Device memory.
+    Device,
+    /// Pinned host memory that we allocated.
+    Host,
+    /// Managed memory.
+    Managed,
+    /// Host memory of the program, registered.
+    Registered,
+}
+
+/// A live range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First address.
+    pub start: u64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Whose it is.
+    pub kind: Kind,
+}
+
+/// Why memory cannot be had, freed or touched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryError {
+    /// The device is full.
+    #[error("{asked} bytes asked for, {free} of {limit} are free")]
+    OutOfMemory {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes free.
+        free: u64,
+        /// Bytes of the device.
+        limit: u64,
+    },
+    /// Nothing starts at this address.
+    #[error("0x{0:x} is not the start of a live allocation (freed already, or never allocated)")]
+    NotAnAllocation(u64),
+    /// A range is not wholly inside one live allocation.
+    #[error("{bytes} bytes at 0x{address:x} are not inside one live allocation")]
+    OutOfBounds {
+        /// First address.
+        address: u64,
+        /// Size.
+        bytes: u64,
+    },
+    /// A registration overlaps a live range.
+    #[error("{bytes} bytes at 0x{address:x} overlap a live allocation")]
+    Overlap {
+        /// First address.
+        address: u64,
+        /// Size.
+        bytes: u64,
+    },
+}
+
+#[derive(Debug)]
+struct Entry {
+    bytes: u64,
+    kind: Kind,
+    block: Option<Arc<HostBlock>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    live: BTreeMap<u64, Entry>,
+    device_bytes: u64,
+    snapshot: Option<Snapshot>,
+}
+
+impl Table {
+    fn region(&self, address: u64) -> Option<Region> {
+        let (&start, entry) = self.live.range(..=address).next_back()?;
+        (address - start < entry.bytes).then_some(Region { start, bytes: entry.bytes, kind: entry.kind })
+    }
+}
+
+/// The memory of one device.
+#[derive(Debug)]
+pub struct DeviceMemory {
+    limit: u64,
+    fill: Fill,
+    table: RwLock<Table>,
+}
+
+impl DeviceMemory {
+    /// A device with `limit` bytes whose fresh memory holds `fill`.
+    pub fn new(limit: u64, fill: Fill) -> Self {
+        Self { limit, fill, table: RwLock::default() }
+    }
+
+    fn read_table(&self) -> RwLockReadGuard<'_, Table> {
+        // The table is consistent between any two statements, so a panic elsewhere does not spoil it.
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_table(&self) -> RwLockWriteGuard<'_, Table> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.snapshot = None;
+        table
+    }
+
+    /// Bytes of the device and how many of them are free.
+    pub fn size_and_free(&self) -> (u64, u64) {
+        (self.limit, self.limit.saturating_sub(self.read_table().device_bytes))
+    }
+
+    /// Allocates; zero bytes are allocated as one. Device and managed memory count against the limit.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfMemory`] where the device or the host has not so much.
+    pub fn allocate(&self, bytes: u64, kind: Kind) -> Result<u64, MemoryError> {
+        let counted = matches!(kind, Kind::Device | Kind::Managed);
+        let (limit, free) = self.size_and_free();
+        let full = MemoryError::OutOfMemory { asked: bytes, free, limit };
+        if counted && bytes > free {
+            return Err(full);
+        }
+        let block = Arc::new(HostBlock::new(bytes, self.fill).ok_or(full)?);
+        let address = block.address();
+        let mut table = self.write_table();
+        table.device_bytes += if counted { bytes } else { 0 };
+        table.live.insert(address, Entry { bytes: bytes.max(1), kind, block: Some(block) });
+        Ok(address)
+    }
+
+    /// Frees the allocation (not a registration) that starts at `address`. A launch that runs keeps the memory alive until it ends.
+    ///
+    /// # Errors
+    /// [`MemoryError::NotAnAllocation`]
+    pub fn free(&self, address: u64) -> Result<Region, MemoryError> {
+        self.remove(address, false)
+    }
+
+    fn remove(&self, address: u64, registered: bool) -> Result<Region, MemoryError> {
+        let mut table = self.write_table();
+        let fits = table.live.get(&address).is_some_and(|entry| entry.block.is_none() == registered);
+        let Some(entry) = fits.then(|| table.live.remove(&address)).flatten() else {
+            return Err(MemoryError::NotAnAllocation(address));
+        };
+        if matches!(entry.kind, Kind::Device | Kind::Managed) {
+            table.device_bytes = table.device_bytes.saturating_sub(entry.bytes);
+        }
+        Ok(Region { start: address, bytes: entry.bytes, kind: entry.kind })
+    }
+
+    /// Makes host memory of the program reachable by kernels.
+    ///
+    /// # Safety
+    /// The range must stay valid for reads and writes until [`DeviceMemory::unregister`] and the end of all launches that began before it.
+    ///
+    /// # Errors
+    /// [`MemoryError::Overlap`]
+    pub unsafe fn register(&self, address: u64, bytes: u64) -> Result<(), MemoryError> {
+        let mut table = self.write_table();
+        let end = address.saturating_add(bytes.max(1));
+        let below = table.live.range(..end).next_back();
+        if below.is_some_and(|(&start, entry)| start + entry.bytes > address) {
+            return Err(MemoryError::Overlap { address, bytes });
+        }
+        table.live.insert(address, Entry { bytes: bytes.max(1), kind: Kind::Registered, block: None });
+        Ok(())
+    }
+
+    /// Takes a registration back.
+    ///
+    /// # Errors
+    /// [`MemoryError::NotAnAllocation`]
+    pub fn unregister(&self, address: u64) -> Result<Region, MemoryError> {
+        self.remove(address, true)
+    }
+
+    /// The live range that contains the address.
+    pub fn find(&self, address: u64) -> Option<Region> {
+        self.read_table().region(address)
+    }
+
+    /// All live ranges, by address.
+    pub fn regions(&self) -> Vec<Region> {
+        let table = self.read_table();
+        table
+            .live
+            .iter()
+            .map(|(&start, entry)| Region { start, bytes: entry.bytes, kind: entry.kind })
+            .collect()
+    }
+
+    /// Checks that `bytes` from `address` lie in one live range.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`]
+    pub fn check(&self, address: u64, bytes: u64) -> Result<(), MemoryError> {
+        let inside =
+            self.find(address).is_some_and(|region| bytes <= region.bytes - (address - region.start));
+        if inside || bytes == 0 { Ok(()) } else { Err(MemoryError::OutOfBounds { address, bytes }) }
+    }
+
+    /// The live ranges as they are now; cheap while nothing is allocated or freed in between.
+    pub fn snapshot(&self) -> Snapshot {
+        if let Some(snapshot) = &self.read_table().snapshot {
+            return snapshot.clone();
+        }
+        let mut table = self.write_table();
+        let ranges = table.live.iter().map(|(&start, entry)| (start, start + entry.bytes)).collect();
+        let owners = table.live.values().filter_map(|entry| entry.block.clone()).collect();
+        let snapshot = Snapshot::new(ranges, owners);
+        table.snapshot = Some(snapshot.clone());
+        snapshot
+    }
+
+    /// Copies bytes to the device.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`]
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        let snapshot = self.snapshot();
+        self.check_in(&snapshot, address, bytes.len() as u64)?;
+        // SAFETY: the snapshot holds the whole range alive; device bytes are only touched through raw pointers.
+        unsafe { std::ptr::copy(bytes.as_ptr(), address as *mut u8, bytes.len()) };
+        Ok(())
+    }
+
+    /// Copies bytes from the device.
+    ///
+    /// # Errors
+    /// [`MemoryError::OutOfBounds`]
+    pub fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        let snapshot = self.snapshot();
+        self.check_in(&snapshot, address, bytes.len() as u64)?;
+        // SAFETY: the snapshot holds the whole range alive; device bytes are only touched through raw pointers.
+        unsafe { std::ptr::copy(address as *const u8, bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    fn check_in(&self, snapshot: &Snapshot, address: u64, bytes: u64) -> Result<(), MemoryError> {
+        if bytes == 0 || snapshot.contains(address, bytes) {
+            Ok(())
+        } else {
+            Err(MemoryError::OutOfBounds { address, bytes })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_live_from_allocation_to_free() {
+        let memory = DeviceMemory::new(1000, Fill::default());
+        let a = memory.allocate(100, Kind::Device).unwrap();
+        assert_eq!(memory.size_and_free(), (1000, 900));
+        assert!(memory.check(a, 100).is_ok() && memory.check(a + 99, 1).is_ok());
+        assert!(memory.check(a, 101).is_err() && memory.check(a + 100, 1).is_err());
+        let mut bytes = [0; 4];
+        memory.read(a + 96, &mut bytes).unwrap();
+        assert_eq!(bytes, [0xCD; 4]);
+        assert!(memory.allocate(901, Kind::Device).is_err());
+        let snapshot = memory.snapshot();
+        memory.free(a).unwrap();
+        assert_eq!(memory.free(a), Err(MemoryError::NotAnAllocation(a)));
+        assert!(snapshot.contains(a, 100), "a snapshot keeps what it saw");
+        assert!(!memory.snapshot().contains(a, 1));
+    }
+
+    #[test]
+    fn registered_memory_is_reachable_and_does_not_overlap() {
+        let memory = DeviceMemory::new(1000, Fill::Zeros);
+        let mut host = vec![7_u8; 64];
+        let at = host.as_mut_ptr() as u64;
+        // SAFETY: `host` outlives the registration.
+        unsafe {
+            memory.register(at, 64).unwrap();
+            assert!(memory.register(at + 63, 8).is_err());
+        }
+        assert_eq!(memory.free(at), Err(MemoryError::NotAnAllocation(at)));
+        memory.write(at + 1, &[9]).unwrap();
+        memory.unregister(at).unwrap();
+        assert_eq!(host[..3], [7, 9, 7]);
+    }
+}

@@ -1,0 +1,121 @@
+//! What goes wrong is told as hardware tells it, and in words.
+
+use std::ffi::{CStr, c_void};
+
+use cudarc::driver::{CudaContext, result, sys};
+use sys::CUresult;
+
+use crate::virtual_process::{run, run_with};
+
+const WILD_STORE: &CStr = c".version 8.0
+.target sm_80
+.address_size 64
+.visible .entry wild(.param .u64 p)
+{
+    .reg .b64 %rd<2>;
+    .reg .b32 %r<2>;
+    ld.param.u64 %rd1, [p];
+    mov.u32 %r1, 7;
+    st.global.u32 [%rd1], %r1;
+    ret;
+}
+";
+
+fn launch_wild(address: u64) -> sys::CUstream {
+    let stream = result::stream::create(result::stream::StreamKind::NonBlocking).unwrap();
+    let mut address = address;
+    // SAFETY: the text ends with a zero, the kernel has one 64-bit parameter.
+    unsafe {
+        let module = result::module::load_data(WILD_STORE.as_ptr().cast()).unwrap();
+        let function = result::module::get_function(module, c"wild".into()).unwrap();
+        let mut params = [(&raw mut address).cast::<c_void>()];
+        result::launch_kernel(function, (1, 1, 1), (1, 1, 1), 0, stream, &mut params).unwrap();
+    }
+    stream
+}
+
+#[test]
+fn a_wild_store_fails_the_context_for_good() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = log.path().to_str().unwrap();
+    let environment = [("GOLDLAP_VCUDA_LOG", path)];
+    let done = run_with("failures::a_wild_store_fails_the_context_for_good", &environment, || {
+        let context = CudaContext::new(0).unwrap();
+        context.bind_to_thread().unwrap();
+        let stream = launch_wild(0x10);
+        // SAFETY: the stream is live.
+        let failed = unsafe { result::stream::synchronize(stream) }.unwrap_err();
+        assert_eq!(failed.0, CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+        // SAFETY: nothing is allocated.
+        let again = unsafe { result::malloc_sync(16) }.unwrap_err();
+        assert_eq!(again.0, CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, "the failure stays");
+    });
+    if let Some(output) = done {
+        for report in
+            [String::from_utf8_lossy(&output.stderr).into_owned(), std::fs::read_to_string(path).unwrap()]
+        {
+            for word in ["CUDA_ERROR_ILLEGAL_ADDRESS", "wild", "0x10", "PTX line 10", "thread (0, 0, 0)"] {
+                assert!(report.contains(word), "no {word} in {report}");
+            }
+        }
+    }
+}
+
+#[test]
+fn broken_ptx_is_explained_in_the_error_log() {
+    run("failures::broken_ptx_is_explained_in_the_error_log", || {
+        let context = CudaContext::new(0).unwrap();
+        context.bind_to_thread().unwrap();
+        let text =
+            c".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() {\n  frobnicate.u32 %r1;\n}";
+        let mut log = [0_u8; 500];
+        let mut options = [
+            sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER,
+            sys::CUjit_option::CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES,
+        ];
+        let mut values = [log.as_mut_ptr().cast::<c_void>(), log.len() as *mut c_void];
+        let mut module = std::ptr::null_mut();
+        // SAFETY: the buffers are as large as said.
+        let code = unsafe {
+            sys::cuModuleLoadDataEx(
+                &raw mut module,
+                text.as_ptr().cast(),
+                2,
+                options.as_mut_ptr(),
+                values.as_mut_ptr(),
+            )
+        };
+        assert_eq!(code, CUresult::CUDA_ERROR_INVALID_PTX);
+        let told = CStr::from_bytes_until_nul(&log).unwrap().to_str().unwrap();
+        assert!(told.contains("line 5") && told.contains("frobnicate"), "{told}");
+        assert_eq!(values[1] as usize, told.len());
+    });
+}
+
+#[test]
+fn wrong_arguments_are_answered_with_codes() {
+    run("failures::wrong_arguments_are_answered_with_codes", || {
+        let context = CudaContext::new(0).unwrap();
+        context.bind_to_thread().unwrap();
+        // SAFETY: every address and handle below is made up and must be refused, not followed.
+        unsafe {
+            assert_eq!(sys::cuMemFree_v2(0x1234), CUresult::CUDA_ERROR_INVALID_VALUE);
+            assert_eq!(sys::cuStreamSynchronize(0x1234 as _), CUresult::CUDA_ERROR_INVALID_HANDLE);
+            assert_eq!(sys::cuModuleUnload(0x1234 as _), CUresult::CUDA_ERROR_INVALID_HANDLE);
+            assert_eq!(sys::cuMemAlloc_v2(std::ptr::null_mut(), 8), CUresult::CUDA_ERROR_INVALID_VALUE);
+            let mut address = 0;
+            assert_eq!(sys::cuMemAlloc_v2(&raw mut address, 16), CUresult::CUDA_SUCCESS);
+            let from = [0_u8; 17];
+            let too_long = sys::cuMemcpyHtoD_v2(address, from.as_ptr().cast(), 17);
+            assert_eq!(too_long, CUresult::CUDA_ERROR_INVALID_VALUE);
+            let mut huge = 0;
+            assert_eq!(sys::cuMemAlloc_v2(&raw mut huge, 1 << 50), CUresult::CUDA_ERROR_OUT_OF_MEMORY);
+            let elf = b"\x7fELF\x02\x01\x01\0";
+            let mut module = std::ptr::null_mut();
+            let refused = sys::cuModuleLoadData(&raw mut module, elf.as_ptr().cast());
+            assert_eq!(refused, CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU);
+            assert_eq!(sys::cuMemFree_v2(address), CUresult::CUDA_SUCCESS);
+            assert_eq!(sys::cuMemFree_v2(address), CUresult::CUDA_ERROR_INVALID_VALUE, "freed twice");
+        }
+    });
+}

@@ -1,0 +1,9 @@
+//! Programs that load the built library as `libcuda.so.1`, each in a process of its own.
+
+mod capture_rules;
+mod cudarc_safe;
+mod failures;
+mod order;
+mod selection;
+mod third_party;
+mod virtual_process;

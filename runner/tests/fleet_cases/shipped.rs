@@ -1,0 +1,90 @@
+//! The cases that come with the product.
+
+use std::path::Path;
+
+use goldlap::golden::Golden;
+use goldlap::harness::{Fate, Roots, Setting};
+use goldlap::plan::{CasePlan, Platform};
+use libtest_mimic::Failed;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Test;
+
+pub(super) const TESTS: &[Test] = &[
+    ("every_case_plans_on_cpu", every_case_plans_on_cpu),
+    ("the_twins_differ_in_topology_alone", the_twins_differ_in_topology_alone),
+    ("the_twins_have_the_same_golden_values", the_twins_have_the_same_golden_values),
+];
+
+const TWINS: [&str; 2] = [
+    "gpt::gpt_dynamic_inference_tp1_pp1_dp1_tiny_logitsmatch_zmq",
+    "gpt::gpt_dynamic_inference_tp1_pp1_dp8_tiny_logitsmatch_zmq",
+];
+
+fn setting(cache: &TempDir) -> Setting {
+    let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let roots = Roots::new(workspace, |_| None);
+    Setting { roots, platform: Platform::Cpu, cache_root: cache.path().to_owned(), random_weights: false }
+}
+
+fn every_case_plans_on_cpu() -> Result<(), Failed> {
+    // No model is fetched into this cache.
+    let listed = setting(&TempDir::new()?).list(|_| true)?;
+    let mut num_running = 0;
+    for case in &listed {
+        match &case.fate {
+            Fate::Run(plan) => {
+                num_running += 1;
+                assert!(!plan.metrics.is_empty() && plan.platform == Platform::Cpu);
+            }
+            Fate::Skip(reason) => {
+                assert!(reason.contains("cargo xtask fetch-model"), "{} is ignored: {reason}", case.name);
+            }
+            Fate::Invalid(why) => return Err(format!("{}: {why}", case.name).into()),
+        }
+    }
+    assert!(num_running >= 6, "only {num_running} cases run without a fetched model");
+    Ok(())
+}
+
+fn twins() -> Result<[CasePlan; 2], Failed> {
+    let setting = setting(&TempDir::new()?);
+    let plan = |name: &str| -> Result<CasePlan, Failed> {
+        let listed = setting.list(|listed| listed == name)?;
+        match listed.into_iter().next().map(|case| case.fate) {
+            Some(Fate::Run(plan)) => Ok(*plan),
+            other => Err(format!("{name}: {other:?}").into()),
+        }
+    };
+    Ok([plan(TWINS[0])?, plan(TWINS[1])?])
+}
+
+fn the_twins_differ_in_topology_alone() -> Result<(), Failed> {
+    let [one, eight] = twins()?;
+    assert_eq!((one.topology.data_parallel, eight.topology.data_parallel), (1, 8));
+    let rest = |plan: &CasePlan| -> Result<Value, Failed> {
+        let mut value = serde_json::to_value(plan)?;
+        let fields = value.as_object_mut().ok_or("a plan has fields")?;
+        for field in ["name", "folder", "golden_folder", "topology"] {
+            fields.remove(field).ok_or_else(|| format!("a plan has {field}"))?;
+        }
+        Ok(value)
+    };
+    assert_eq!(rest(&one)?, rest(&eight)?);
+    Ok(())
+}
+
+fn the_twins_have_the_same_golden_values() -> Result<(), Failed> {
+    let golden = |plan: &CasePlan| Golden::load(&plan.golden_folder.join(plan.platform.golden_file_name()));
+    let [one, eight] = twins()?;
+    let (one, eight) = match (golden(&one)?, golden(&eight)?) {
+        (Some(one), Some(eight)) => (one, eight),
+        // That both are there is the business of the cases themselves, which fail without.
+        (None, None) => return Ok(()),
+        (one, _) => return Err(format!("only DP{} has a golden", if one.is_some() { 1 } else { 8 }).into()),
+    };
+    assert!(one.requests.len() >= 8, "{} requests prove little", one.requests.len());
+    assert_eq!(one.requests, eight.requests);
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `cargo xtask ptx`: kernels/cu/*.cu -> kernels/ptx/*.ptx through NVRTC, which needs no GPU and no CUDA toolkit.
+
+mod compile;
+mod report;
+mod toolchain;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+/// Compile the CUDA kernels to PTX.
+#[derive(Args)]
+pub(crate) struct Ptx {
+    /// Write nothing; fail if the committed PTX (and the committed report, with --report) differs from what the sources give.
+    #[arg(long)]
+    check: bool,
+    /// Also assemble for sm_80 and sm_90 and write kernels/ptx/REPORT.md: registers, shared memory, spills, occupancy. Fails on a
+    /// kernel that spills or uses local memory.
+    #[arg(long)]
+    report: bool,
+}
+
+impl Ptx {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        if let Some(code) = toolchain::with_pinned_nvrtc()? {
+            return Ok(code);
+        }
+        let root = crate::workspace_root();
+        let folder = root.join("kernels/ptx");
+        let mut files: BTreeMap<String, String> = compile::all(&root)?;
+        if self.report {
+            let report = report::write(&files, &toolchain::ptxas()?)?;
+            files.insert("REPORT.md".to_owned(), report);
+        }
+        let mut code = ExitCode::SUCCESS;
+        for (name, text) in &files {
+            let path = folder.join(name);
+            if fs::read_to_string(&path).ok().as_ref() == Some(text) {
+                continue;
+            }
+            if self.check {
+                eprintln!("kernels/ptx/{name} differs from what kernels/cu gives");
+                code = ExitCode::FAILURE;
+            } else {
+                write(&path, text)?;
+                println!("wrote kernels/ptx/{name}");
+            }
+        }
+        for name in orphans(&folder, &files)? {
+            if self.check {
+                eprintln!("kernels/ptx/{name} has no source in kernels/cu");
+                code = ExitCode::FAILURE;
+            } else {
+                fs::remove_file(folder.join(&name)).with_context(|| format!("removing {name}"))?;
+                println!("removed kernels/ptx/{name}");
+            }
+        }
+        match code == ExitCode::SUCCESS {
+            true => println!(
+                "kernels/ptx is up to date: {} modules",
+                files.keys().filter(|n| n.ends_with(".ptx")).count()
+            ),
+            false => eprintln!("run `cargo xtask ptx --report` and commit kernels/ptx"),
+        }
+        Ok(code)
+    }
+}
+
+fn orphans(folder: &Path, files: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    let mut orphans = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".ptx") && !files.contains_key(&name) {
+            orphans.push(name);
+        }
+    }
+    Ok(orphans)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().context("a file lies in a folder")?;
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    // A temporary file is private to its owner; a committed one is not.
+    #[cfg(unix)]
+    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    file.persist(path).with_context(|| format!("writing {}", path.display()))?;
+    Ok(())
+}
