@@ -93,9 +93,14 @@ mod tests {
         let root = root.path().canonicalize().unwrap();
         let cases = root.join("my cases");
         let given = |name: &str| (name == CASES_VARIABLE).then(|| cases.clone());
+        let environment = || Roots::new(workspace, given).golden_store().environment;
+        let expected =
+            format!("GOLDLAP_CASES='{0}/my cases' GOLDLAP_GOLDENS='{0}/my cases' ", root.display());
+        assert_eq!(environment(), expected);
+        std::fs::create_dir(root.join("golden_values")).unwrap();
         let expected =
             format!("GOLDLAP_CASES='{0}/my cases' GOLDLAP_GOLDENS={0}/golden_values ", root.display());
-        assert_eq!(Roots::new(workspace, given).golden_store().environment, expected);
+        assert_eq!(environment(), expected);
     }
 
     #[test]

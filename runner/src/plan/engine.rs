@@ -54,6 +54,14 @@ impl Resolution<'_> {
             return Some(positions);
         }
         let length = self.count(FLAG)?;
+        if length > positions && self.is_given("--load") {
+            // The case's architecture stands for that of a missing checkpoint, which allows what the case asks for.
+            let meaning =
+                "prompt and output of one request, tokens: the learned positions of the random weights";
+            self.settings.retain(|setting| setting.name != FLAG);
+            self.note(FLAG, positions.to_string(), Origin::Default, meaning);
+            return Some(positions);
+        }
         if length > positions {
             let message = format!("expected at most the model's {positions} learned positions, got {length}");
             self.error(FLAG, message, Some("raise --max-position-embeddings, or lower this"));

@@ -208,6 +208,7 @@ fn random_weights_stand_for_a_missing_checkpoint_and_tokens_are_not_compared() {
         let plan = run(random_plan_in("tp1_pp1_dp8", text));
         assert!(matches!(&plan.model, ModelPlan::Random { config, .. } if config.num_layers == 24));
         assert!(matches!(&plan.tokenizer, TokenizerPlan::BuiltIn));
+        assert_eq!(plan.engine.max_sequence_length, 1024, "the learned positions, not the checkpoint's 4096");
         assert_eq!(plan.metrics, metrics);
         assert_eq!(plan.uncompared, ["generated_tokens", "logprobs"]);
     }
