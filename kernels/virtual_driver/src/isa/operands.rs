@@ -106,6 +106,43 @@ impl Visitor<'_> {
                 self.uses([a, b, pos, len]);
                 self.def(d);
             }
+            Op::Carry { .. }
+            | Op::Compare { .. }
+            | Op::TestFloat { .. }
+            | Op::IsSpace { .. }
+            | Op::Select { .. }
+            | Op::Predicate { .. } => self.predicates(op),
+            Op::Convert { .. } | Op::Pack { .. } | Op::Unpack { .. } => self.parts(op),
+            Op::FrameAddress { d, .. } | Op::ActiveMask { d } | Op::ReadClock { d, .. } => self.def(d),
+            Op::Tensor(tensor) => self.tensor(tensor),
+            Op::Load { .. }
+            | Op::Store { .. }
+            | Op::LoadParam { .. }
+            | Op::Atomic { .. }
+            | Op::CopyAsync { .. } => self.memory(op),
+            Op::Barrier { .. }
+            | Op::SyncWarp { .. }
+            | Op::Shuffle { .. }
+            | Op::Vote { .. }
+            | Op::Match { .. }
+            | Op::Redux { .. }
+            | Op::Elect { .. } => self.warp(op),
+            Op::BranchIndexed { index: a, .. } | Op::CallIndirect { address: a, .. } => self.uses([a]),
+            Op::CopyCommit
+            | Op::CopyWait { .. }
+            | Op::Branch { .. }
+            | Op::Call { .. }
+            | Op::CallBuiltin { .. }
+            | Op::Return
+            | Op::Exit
+            | Op::Trap
+            | Op::Yield
+            | Op::Fence => {}
+        }
+    }
+
+    fn predicates(&mut self, op: &mut Op) {
+        match op {
             Op::Carry { d, a, b, carry_in, carry_out, .. } => {
                 self.uses([a, b]);
                 self.use_predicate(carry_in);
@@ -132,6 +169,12 @@ impl Visitor<'_> {
                 self.use_predicate(&mut b.p);
                 self.def_predicate(d);
             }
+            other => unreachable!("{other:?} has no predicate operand"),
+        }
+    }
+
+    fn parts(&mut self, op: &mut Op) {
+        match op {
             Op::Convert { d, a, b, .. } => {
                 self.uses([a, b]);
                 self.def(d);
@@ -144,31 +187,7 @@ impl Visitor<'_> {
                 self.uses([a]);
                 self.defs(parts);
             }
-            Op::FrameAddress { d, .. } | Op::ActiveMask { d } | Op::ReadClock { d, .. } => self.def(d),
-            Op::Tensor(tensor) => self.tensor(tensor),
-            Op::Load { .. }
-            | Op::Store { .. }
-            | Op::LoadParam { .. }
-            | Op::Atomic { .. }
-            | Op::CopyAsync { .. } => self.memory(op),
-            Op::Barrier { .. }
-            | Op::SyncWarp { .. }
-            | Op::Shuffle { .. }
-            | Op::Vote { .. }
-            | Op::Match { .. }
-            | Op::Redux { .. }
-            | Op::Elect { .. } => self.warp(op),
-            Op::BranchIndexed { index: a, .. } | Op::CallIndirect { address: a, .. } => self.uses([a]),
-            Op::CopyCommit
-            | Op::CopyWait { .. }
-            | Op::Branch { .. }
-            | Op::Call { .. }
-            | Op::CallBuiltin { .. }
-            | Op::Return
-            | Op::Exit
-            | Op::Trap
-            | Op::Yield
-            | Op::Fence => {}
+            other => unreachable!("{other:?} has no parts"),
         }
     }
 

@@ -13,6 +13,8 @@ use super::warp::Warp;
 use crate::isa::memory::MemorySpace;
 use crate::isa::{Builtin, CallPlan};
 
+/// Largest width and precision of a conversion.
+const WIDEST: usize = 4096;
 /// Longest string that is read from device memory.
 const LONGEST: u64 = 1 << 16;
 
@@ -132,7 +134,8 @@ impl Warp {
         format: &[u8],
         arguments: u64,
     ) -> Result<(Vec<u8>, u32), Box<Fault>> {
-        let (mut out, mut at, mut count) = (Vec::new(), 0_u64, 0);
+        let mut out = Vec::new();
+        let mut list = Arguments { lane, base: arguments, at: 0, count: 0 };
         let mut rest = format;
         while let Some((&byte, tail)) = rest.split_first() {
             rest = tail;
@@ -140,53 +143,76 @@ impl Warp {
                 out.push(byte);
                 continue;
             }
-            let length =
-                rest.iter().position(|c| c.is_ascii_alphabetic() && !b"hljztL".contains(c) || *c == b'%');
-            let Some(length) = length else {
+            let ends = |c: &u8| c.is_ascii_alphabetic() && !b"hljztL".contains(c) || *c == b'%';
+            let Some(length) = rest.iter().position(ends) else {
                 out.push(b'%');
                 continue;
             };
-            let spec = Spec::read(&rest[..length], rest[length]);
+            let mut spec = Spec::read(&rest[..length], rest[length]);
             rest = &rest[length + 1..];
             if spec.conversion == b'%' {
                 out.push(b'%');
                 continue;
             }
-            let mut next = |warp: &mut Self, block: &mut BlockSpace<B>, bytes: u64| {
-                at = at.next_multiple_of(bytes);
-                let value = warp.peek(context, block, lane, arguments.wrapping_add(at), bytes as u32);
-                at += bytes;
-                count += 1;
-                value
-            };
-            let mut spec = spec;
-            if spec.width_from_argument {
-                spec.width = next(self, block, 4)? as usize;
-            }
-            if spec.precision_from_argument {
-                spec.precision = Some(next(self, block, 4)? as usize);
-            }
-            let text = match spec.conversion {
-                b's' => {
-                    let address = next(self, block, 8)?;
-                    let text = self.text(context, block, lane, address)?;
-                    String::from_utf8_lossy(&text).into_owned()
-                }
-                b'f' | b'F' | b'e' | b'E' | b'g' | b'G' | b'a' | b'A' => {
-                    spec.float(f64::from_bits(next(self, block, 8)?))
-                }
-                b'p' => format!("0x{:x}", next(self, block, 8)?),
-                b'c' => char::from(next(self, block, 4)? as u8).to_string(),
-                _ => {
-                    let bytes = if spec.long { 8 } else { 4 };
-                    let value = next(self, block, bytes)?;
-                    spec.integer(value)
-                }
-            };
+            let text = self.conversion(context, block, &mut spec, &mut list)?;
             out.extend_from_slice(spec.pad(&text).as_bytes());
         }
-        Ok((out, count))
+        Ok((out, list.count))
     }
+
+    fn next<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        list: &mut Arguments,
+        bytes: u64,
+    ) -> Result<u64, Box<Fault>> {
+        list.at = list.at.next_multiple_of(bytes);
+        let value = self.peek(context, block, list.lane, list.base.wrapping_add(list.at), bytes as u32);
+        list.at += bytes;
+        list.count += 1;
+        value
+    }
+
+    /// One converted argument, not yet padded.
+    fn conversion<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        spec: &mut Spec,
+        list: &mut Arguments,
+    ) -> Result<String, Box<Fault>> {
+        if spec.width_from_argument {
+            spec.width = (self.next(context, block, list, 4)? as usize).min(WIDEST);
+        }
+        if spec.precision_from_argument {
+            spec.precision = Some((self.next(context, block, list, 4)? as usize).min(WIDEST));
+        }
+        Ok(match spec.conversion {
+            b's' => {
+                let address = self.next(context, block, list, 8)?;
+                let text = self.text(context, block, list.lane, address)?;
+                String::from_utf8_lossy(&text).into_owned()
+            }
+            b'f' | b'F' | b'e' | b'E' | b'g' | b'G' | b'a' | b'A' => {
+                spec.float(f64::from_bits(self.next(context, block, list, 8)?))
+            }
+            b'p' => format!("0x{:x}", self.next(context, block, list, 8)?),
+            b'c' => char::from(self.next(context, block, list, 4)? as u8).to_string(),
+            _ => {
+                let value = self.next(context, block, list, if spec.long { 8 } else { 4 })?;
+                spec.integer(value)
+            }
+        })
+    }
+}
+
+/// Where the next argument of a `printf` lies.
+struct Arguments {
+    lane: u32,
+    base: u64,
+    at: u64,
+    count: u32,
 }
 
 /// One conversion of a format string.
@@ -217,9 +243,9 @@ impl Spec {
             plus: flags.contains('+'),
             alternate: flags.contains('#'),
             long: text.contains('l') || text.contains('j') || text.contains('z') || text.contains('t'),
-            width: width.parse::<usize>().unwrap_or(0).min(4096),
+            width: width.parse::<usize>().unwrap_or(0).min(WIDEST),
             width_from_argument: width == "*",
-            precision: precision.map(|digits| digits.parse::<usize>().unwrap_or(0).min(4096)),
+            precision: precision.map(|digits| digits.parse::<usize>().unwrap_or(0).min(WIDEST)),
             precision_from_argument: precision == Some("*"),
         }
     }

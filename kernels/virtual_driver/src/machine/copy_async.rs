@@ -4,6 +4,7 @@ use super::SHARED_WINDOW;
 use super::access::Intent;
 use super::block::BlockSpace;
 use super::context::Context;
+use super::copies::Buffer;
 use super::lanes::{L64, LANES};
 use super::observer::{AccessKind, BlockObserver, Synchronisation};
 use super::trap::{Fault, TrapKind};
@@ -27,6 +28,10 @@ unsafe fn copy_fixed(from: *const u8, to: *mut u8, bytes: usize) {
     }
 }
 
+fn intent(kind: AccessKind, space: MemorySpace, mask: u32, bytes: u32) -> Intent {
+    Intent { kind, space, mask, bytes, alignment: bytes, volatile: false }
+}
+
 impl Warp {
     #[expect(clippy::too_many_arguments, reason = "operands of one instruction")]
     pub(super) fn copy_async<B: BlockObserver>(
@@ -42,8 +47,6 @@ impl Warp {
         let (mut targets, mut sources) = (L64::ZERO, L64::ZERO);
         self.addresses(context, to, &mut targets);
         self.addresses(context, from, &mut sources);
-        let intent =
-            |kind, space, mask, bytes| Intent { kind, space, mask, bytes, alignment: bytes, volatile: false };
         self.reach(
             context,
             block,
@@ -51,57 +54,60 @@ impl Warp {
             &targets,
             |_, _, _| Ok(()),
         )?;
-        let mut data = self.copies.buffer();
         let lengths: [u32; LANES] =
             if source_bytes.is_some() { self.r32(source_bytes).0 } else { [bytes; LANES] };
-        if let Some(lane) = (0..LANES).find(|&lane| mask >> lane & 1 == 1 && lengths[lane] > bytes) {
-            return Err(Fault::new(
-                TrapKind::IllegalInstruction,
-                lane as u32,
-                format!("cp.async of {bytes} bytes reads {}", lengths[lane]),
-            ));
-        }
-        // Lanes that read less than all of it are checked for what they read only.
-        let whole =
-            (0..LANES).filter(|&lane| lengths[lane] == bytes).fold(0, |lanes, lane| lanes | 1 << lane) & mask;
-        let result = self.reach(
-            context,
-            block,
-            intent(AccessKind::CopySource, MemorySpace::Global, whole, bytes),
-            &sources,
-            |_, _, reached| {
-                for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
-                    let from = sources.0[lane].wrapping_add(reached.delta) as *const u8;
-                    // SAFETY: `reach` has checked the lane's `bytes`; the buffer has 16.
-                    unsafe { copy_fixed(from, data[lane].as_mut_ptr(), bytes as usize) };
-                }
-                Ok(())
-            },
-        );
-        let result = result.and_then(|()| {
-            for lane in (0..LANES).filter(|&lane| (mask & !whole) >> lane & 1 == 1) {
-                data[lane] = [0; 16];
-                let length = lengths[lane];
-                if length == 0 {
-                    continue;
-                }
-                let mut partial = intent(AccessKind::CopySource, MemorySpace::Global, 1 << lane, length);
-                partial.alignment = 1;
-                self.reach(context, block, partial, &sources, |_, _, reached| {
-                    let from = sources.0[lane].wrapping_add(reached.delta) as *const u8;
-                    // SAFETY: `reach` has checked the lane's `length` bytes, at most 16.
-                    unsafe { std::ptr::copy_nonoverlapping(from, data[lane].as_mut_ptr(), length as usize) };
-                    Ok(())
-                })?;
-            }
-            Ok(())
-        });
-        if let Err(fault) = result {
+        let mut data = self.copies.buffer();
+        if let Err(fault) = self.copy_sources(context, block, mask, bytes, &lengths, &sources, &mut data) {
             self.copies.give_back(data);
             return Err(fault);
         }
         let offsets = targets.0.map(|address| (address & !SHARED_WINDOW) as u32);
         self.copies.issue(mask, bytes, offsets, data);
+        Ok(())
+    }
+
+    /// Reads what is copied. Lanes that read less than all of it are checked for what they read only.
+    #[expect(clippy::too_many_arguments, reason = "operands of one instruction")]
+    fn copy_sources<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        mask: u32,
+        bytes: u32,
+        lengths: &[u32; LANES],
+        sources: &L64,
+        data: &mut Buffer,
+    ) -> Result<(), Box<Fault>> {
+        let whole =
+            (0..LANES).filter(|&lane| lengths[lane] == bytes).fold(0, |lanes, lane| lanes | 1 << lane) & mask;
+        let all = intent(AccessKind::CopySource, MemorySpace::Global, whole, bytes);
+        self.reach(context, block, all, sources, |_, _, reached| {
+            for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
+                let from = sources.0[lane].wrapping_add(reached.delta) as *const u8;
+                // SAFETY: `reach` has checked the lane's `bytes`; the buffer has 16.
+                unsafe { copy_fixed(from, data[lane].as_mut_ptr(), bytes as usize) };
+            }
+            Ok(())
+        })?;
+        for lane in (0..LANES).filter(|&lane| (mask & !whole) >> lane & 1 == 1) {
+            data[lane] = [0; 16];
+            let length = lengths[lane];
+            if length > bytes {
+                let what = format!("cp.async of {bytes} bytes reads {length}");
+                return Err(Fault::new(TrapKind::IllegalInstruction, lane as u32, what));
+            }
+            if length == 0 {
+                continue;
+            }
+            let mut partial = intent(AccessKind::CopySource, MemorySpace::Global, 1 << lane, length);
+            partial.alignment = 1;
+            self.reach(context, block, partial, sources, |_, _, reached| {
+                let from = sources.0[lane].wrapping_add(reached.delta) as *const u8;
+                // SAFETY: `reach` has checked the lane's `length` bytes, at most 16.
+                unsafe { std::ptr::copy_nonoverlapping(from, data[lane].as_mut_ptr(), length as usize) };
+                Ok(())
+            })?;
+        }
         Ok(())
     }
 

@@ -109,6 +109,51 @@ impl Warp {
 
     #[inline(always)]
     pub(super) fn other(&mut self, context: &Context<'_>, op: &Op, mask: u32) {
+        match op {
+            Op::Float64 { .. } | Op::Half { .. } | Op::Lop3 { .. } | Op::BitInsert { .. } => {
+                self.arithmetic(context, op, mask)
+            }
+            Op::Carry { width, subtract, d, a, b, carry_in, carry_out } => {
+                self.carry(context, mask, *width, *subtract, [*d, *a, *b], (*carry_in, *carry_out))
+            }
+            Op::TestFloat { class, wide, d, a } => {
+                let holds = if *wide {
+                    compare::classify64(*class, self.r64(*a))
+                } else {
+                    compare::classify32(*class, self.r32(*a))
+                };
+                self.write_predicate(*d, mask, holds);
+            }
+            Op::Predicate { logic, d, a, b } => {
+                let value = combine(*logic, self.condition(*a), self.condition(*b));
+                self.write_predicate(*d, mask, value);
+            }
+            Op::Convert { how, d, a, b } => self.convert(context, mask, *how, *d, *a, *b),
+            Op::Pack { how, d, parts } => self.pack(context, mask, *how, *d, *parts),
+            Op::Unpack { how, parts, a } => self.unpack(context, mask, *how, *parts, *a),
+            Op::FrameAddress { d, offset } => {
+                let value = L64([u64::from(self.f.local + offset); 32]);
+                self.write64(context, *d, mask, &value);
+            }
+            Op::IsSpace { space, d, a } => {
+                let holds = self.r64(*a).0.iter().enumerate().fold(0, |bits, (lane, &address)| {
+                    bits | u32::from(lies_in(context, *space, address)) << lane
+                });
+                self.write_predicate(*d, mask, holds);
+            }
+            Op::ReadClock { clock, d } => match clock {
+                Clock::Clock => self.write32(context, *d, mask, &L32([self.steps as u32; 32])),
+                Clock::ClockHi => self.write32(context, *d, mask, &L32([(self.steps >> 32) as u32; 32])),
+                Clock::Clock64 | Clock::GlobalTimer => {
+                    self.write64(context, *d, mask, &L64([self.steps; 32]))
+                }
+            },
+            other => unreachable!("{other:?} is handled elsewhere"),
+        }
+    }
+
+    #[inline(always)]
+    fn arithmetic(&mut self, context: &Context<'_>, op: &Op, mask: u32) {
         let isa = context.isa;
         match op {
             Op::Float64 { op, mode, d, a, b, c } => {
@@ -151,41 +196,6 @@ impl Warp {
                     self.write64(context, *d, mask, &out);
                 }
             }
-            Op::Carry { width, subtract, d, a, b, carry_in, carry_out } => {
-                self.carry(context, mask, *width, *subtract, [*d, *a, *b], (*carry_in, *carry_out))
-            }
-            Op::TestFloat { class, wide, d, a } => {
-                let holds = if *wide {
-                    compare::classify64(*class, self.r64(*a))
-                } else {
-                    compare::classify32(*class, self.r32(*a))
-                };
-                self.write_predicate(*d, mask, holds);
-            }
-            Op::Predicate { logic, d, a, b } => {
-                let value = combine(*logic, self.condition(*a), self.condition(*b));
-                self.write_predicate(*d, mask, value);
-            }
-            Op::Convert { how, d, a, b } => self.convert(context, mask, *how, *d, *a, *b),
-            Op::Pack { how, d, parts } => self.pack(context, mask, *how, *d, *parts),
-            Op::Unpack { how, parts, a } => self.unpack(context, mask, *how, *parts, *a),
-            Op::FrameAddress { d, offset } => {
-                let value = L64([u64::from(self.f.local + offset); 32]);
-                self.write64(context, *d, mask, &value);
-            }
-            Op::IsSpace { space, d, a } => {
-                let holds = self.r64(*a).0.iter().enumerate().fold(0, |bits, (lane, &address)| {
-                    bits | u32::from(lies_in(context, *space, address)) << lane
-                });
-                self.write_predicate(*d, mask, holds);
-            }
-            Op::ReadClock { clock, d } => match clock {
-                Clock::Clock => self.write32(context, *d, mask, &L32([self.steps as u32; 32])),
-                Clock::ClockHi => self.write32(context, *d, mask, &L32([(self.steps >> 32) as u32; 32])),
-                Clock::Clock64 | Clock::GlobalTimer => {
-                    self.write64(context, *d, mask, &L64([self.steps; 32]))
-                }
-            },
             other => unreachable!("{other:?} is handled elsewhere"),
         }
     }

@@ -9,6 +9,7 @@ use super::observer::{BlockObserver, Synchronisation};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use crate::isa::Op;
+use crate::isa::tensor::Tensor;
 
 type Stepped = Result<(), Box<Fault>>;
 
@@ -139,37 +140,23 @@ impl Warp {
             | Op::Compare { .. }
             | Op::Select { .. }
             | Op::MulWide { .. } => self.frequent(context, op, lanes),
-            Op::Load { space, bytes, signed, count, volatile, d, address } => {
-                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
-                self.load(context, block, lanes, *space, *volatile, elements, address)?;
-            }
-            Op::Store { space, bytes, count, volatile, a, address } => {
-                let elements = Elements { bytes: *bytes, signed: false, count: *count, registers: *a };
-                self.store(context, block, lanes, *space, *volatile, elements, address)?;
-            }
-            Op::LoadParam { bytes, signed, count, d, offset } => {
-                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
-                self.load_param(context, lanes, elements, *offset)?;
-            }
+            Op::Load { .. }
+            | Op::Store { .. }
+            | Op::LoadParam { .. }
+            | Op::Atomic { .. }
+            | Op::CopyAsync { .. } => self.touch(context, block, op, lanes)?,
             Op::Branch { target } => {
                 self.branch(lanes, *target);
                 return Ok(());
             }
-            Op::Tensor(tensor) => {
-                if !self.meet(lanes, u32::MAX) {
-                    return Ok(());
-                }
-                self.tensor(context, block, lanes, tensor)?;
-            }
+            Op::Tensor(tensor) => return self.multiply_together(context, block, lanes, tensor),
             Op::BranchIndexed { .. }
             | Op::Call { .. }
             | Op::CallIndirect { .. }
             | Op::CallBuiltin { .. }
             | Op::Return
             | Op::Exit
-            | Op::Trap => {
-                return self.transfer(context, block, op, lanes);
-            }
+            | Op::Trap => return self.transfer(context, block, op, lanes),
             Op::Barrier { .. }
             | Op::SyncWarp { .. }
             | Op::Shuffle { .. }
@@ -178,39 +165,83 @@ impl Warp {
             | Op::Redux { .. }
             | Op::ActiveMask { .. }
             | Op::Elect { .. } => return self.together(context, block, op, lanes),
-            Op::Atomic { space, op, d, b, c, address } => {
-                self.atomic(context, block, lanes, *space, *op, [*d, *b, *c], address)?
-            }
-            Op::CopyAsync { bytes, source_bytes, to, from } => {
-                self.copy_async(context, block, lanes, (*bytes).into(), *source_bytes, to, from)?
-            }
             Op::CopyCommit | Op::CopyWait { .. } => self.copy_groups(context, block, op, lanes),
-            Op::Yield => {
-                self.patience = self.patience.min(1);
-                self.f.pc += 1;
-                self.branch(self.f.mask, self.f.pc);
-                return Ok(());
-            }
-            Op::Fence => {
-                std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-                self.note(context, block, Synchronisation::Fence);
-            }
+            Op::Yield => return self.step_aside(),
+            Op::Fence => self.fence(context, block),
             Op::BitInsert { .. }
             | Op::Carry { .. }
             | Op::Lop3 { .. }
             | Op::Float64 { .. }
-            | Op::Half { .. }
-            | Op::TestFloat { .. }
-            | Op::Predicate { .. }
-            | Op::Convert { .. }
-            | Op::Pack { .. }
-            | Op::Unpack { .. }
-            | Op::FrameAddress { .. }
-            | Op::IsSpace { .. }
-            | Op::ReadClock { .. } => self.other(context, op, lanes),
+            | Op::Half { .. } => self.other(context, op, lanes),
+            Op::TestFloat { .. } | Op::Predicate { .. } | Op::Convert { .. } | Op::Pack { .. } => {
+                self.other(context, op, lanes)
+            }
+            Op::Unpack { .. } | Op::FrameAddress { .. } | Op::IsSpace { .. } | Op::ReadClock { .. } => {
+                self.other(context, op, lanes)
+            }
         }
         self.f.pc += 1;
         Ok(())
+    }
+
+    /// A tensor-core operation waits for all live lanes.
+    #[inline(always)]
+    fn multiply_together<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        lanes: u32,
+        tensor: &Tensor,
+    ) -> Stepped {
+        if self.meet(lanes, u32::MAX) {
+            self.tensor(context, block, lanes, tensor)?;
+            self.f.pc += 1;
+        }
+        Ok(())
+    }
+
+    /// Goes on, but lets fragments that wait longer go first.
+    fn step_aside(&mut self) -> Stepped {
+        self.patience = self.patience.min(1);
+        self.branch(self.f.mask, self.f.pc + 1);
+        Ok(())
+    }
+
+    fn fence<B: BlockObserver>(&self, context: &Context<'_>, block: &mut BlockSpace<B>) {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        self.note(context, block, Synchronisation::Fence);
+    }
+
+    /// Operations that read or write memory.
+    #[inline(always)]
+    fn touch<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        op: &Op,
+        lanes: u32,
+    ) -> Stepped {
+        match op {
+            Op::Load { space, bytes, signed, count, volatile, d, address } => {
+                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
+                self.load(context, block, lanes, *space, *volatile, elements, address)
+            }
+            Op::Store { space, bytes, count, volatile, a, address } => {
+                let elements = Elements { bytes: *bytes, signed: false, count: *count, registers: *a };
+                self.store(context, block, lanes, *space, *volatile, elements, address)
+            }
+            Op::LoadParam { bytes, signed, count, d, offset } => {
+                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
+                self.load_param(context, lanes, elements, *offset)
+            }
+            Op::Atomic { space, op, d, b, c, address } => {
+                self.atomic(context, block, lanes, *space, *op, [*d, *b, *c], address)
+            }
+            Op::CopyAsync { bytes, source_bytes, to, from } => {
+                self.copy_async(context, block, lanes, (*bytes).into(), *source_bytes, to, from)
+            }
+            other => unreachable!("{other:?} touches no memory"),
+        }
     }
 
     pub(super) fn note<B: BlockObserver>(

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::observer::BlockObserver;
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
-use crate::isa::Op;
+use crate::isa::{CallPlan, Op, R};
 
 impl Warp {
     /// Operations that leave the straight line; they set where the lanes go on themselves.
@@ -17,78 +17,13 @@ impl Warp {
         lanes: u32,
     ) -> Result<(), Box<Fault>> {
         match op {
-            Op::BranchIndexed { index, targets } => {
-                let wanted = *self.r32(*index);
-                self.narrow_to(lanes);
-                let first = lanes.trailing_zeros();
-                let chosen = wanted.0[first as usize];
-                let Some(&target) = targets.get(chosen as usize) else {
-                    return Err(Fault::new(
-                        TrapKind::IllegalInstruction,
-                        first,
-                        format!("jump table index {chosen}, the table has {}", targets.len()),
-                    ));
-                };
-                let alike =
-                    (0..32).filter(|&lane| wanted.0[lane] == chosen).fold(0, |mask, lane| mask | 1 << lane)
-                        & lanes;
-                // The rest comes back to this instruction with the next index.
-                if alike != lanes {
-                    let mut rest = self.f.clone();
-                    rest.mask = lanes & !alike;
-                    self.others.push(rest);
-                    self.f.mask = alike;
-                }
-                self.f.pc = target;
-                self.reschedule();
-            }
+            Op::BranchIndexed { index, targets } => self.branch_indexed(lanes, *index, targets)?,
             Op::Call { function, plan } => {
                 self.narrow_to(lanes);
                 self.call(context, *function, plan)?;
                 self.reschedule();
             }
-            Op::CallIndirect { address, plan } => {
-                let first = lanes.trailing_zeros();
-                let pointers = *self.r64(*address);
-                let pointer = pointers.0[first as usize];
-                let Some(function) = context.image.function_at(pointer) else {
-                    return Err(Fault::at(
-                        TrapKind::IllegalInstruction,
-                        first,
-                        pointer,
-                        "call through a pointer that is no function of this module",
-                    ));
-                };
-                let alike = (0..32)
-                    .filter(|&lane| pointers.0[lane] == pointer)
-                    .fold(0, |mask, lane| mask | 1 << lane)
-                    & lanes;
-                self.narrow_to(lanes);
-                if alike != lanes {
-                    let mut rest = self.f.clone();
-                    rest.mask = lanes & !alike;
-                    self.others.push(rest);
-                    self.f.mask = alike;
-                }
-                let callee = &context.program.functions[function as usize];
-                let fits =
-                    plan.arguments.len() == callee.params.len() && plan.results.len() == callee.returns.len();
-                let inside = plan
-                    .arguments
-                    .iter()
-                    .chain(&plan.results)
-                    .all(|passed| passed.callee + passed.bytes <= callee.frame_bytes);
-                if !fits || !inside {
-                    return Err(Fault::at(
-                        TrapKind::IllegalInstruction,
-                        first,
-                        pointer,
-                        format!("`{}` has other parameters than this call", callee.name),
-                    ));
-                }
-                self.call(context, function, plan)?;
-                self.reschedule();
-            }
+            Op::CallIndirect { address, plan } => self.call_indirect(context, lanes, *address, plan)?,
             Op::CallBuiltin { builtin, plan } => {
                 self.builtin(context, block, *builtin, plan, lanes)?;
                 self.f.pc += 1;
@@ -104,7 +39,8 @@ impl Warp {
                 self.reschedule();
             }
             Op::Return | Op::Exit => self.exit(context, block, lanes),
-            _ => {
+            other => {
+                debug_assert!(matches!(other, Op::Trap), "{other:?} is no transfer");
                 return Err(Fault::new(
                     TrapKind::IllegalInstruction,
                     lanes.trailing_zeros(),
@@ -112,6 +48,59 @@ impl Warp {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// Keeps the lanes of `alike` here; the others of `lanes` come back to this instruction.
+    fn take_turns(&mut self, lanes: u32, alike: u32) {
+        self.narrow_to(lanes);
+        if alike != lanes {
+            let mut rest = self.f.clone();
+            rest.mask = lanes & !alike;
+            self.others.push(rest);
+            self.f.mask = alike;
+        }
+    }
+
+    fn branch_indexed(&mut self, lanes: u32, index: R, targets: &[u32]) -> Result<(), Box<Fault>> {
+        let first = lanes.trailing_zeros();
+        let wanted = self.r32(index).0;
+        let chosen = wanted[first as usize];
+        let Some(&target) = targets.get(chosen as usize) else {
+            let what = format!("jump table index {chosen}, the table has {}", targets.len());
+            return Err(Fault::new(TrapKind::IllegalInstruction, first, what));
+        };
+        let alike = (0..32).filter(|&lane| wanted[lane] == chosen).fold(0, |mask, lane| mask | 1 << lane);
+        self.take_turns(lanes, alike & lanes);
+        self.f.pc = target;
+        self.reschedule();
+        Ok(())
+    }
+
+    fn call_indirect(
+        &mut self,
+        context: &Context<'_>,
+        lanes: u32,
+        address: R,
+        plan: &CallPlan,
+    ) -> Result<(), Box<Fault>> {
+        let first = lanes.trailing_zeros();
+        let pointers = self.r64(address).0;
+        let pointer = pointers[first as usize];
+        let refuse = |what: String| Err(Fault::at(TrapKind::IllegalInstruction, first, pointer, what));
+        let Some(function) = context.image.function_at(pointer) else {
+            return refuse("call through a pointer that is no function of this module".to_owned());
+        };
+        let callee = &context.program.functions[function as usize];
+        let fits = plan.arguments.len() == callee.params.len() && plan.results.len() == callee.returns.len();
+        let mut passed = plan.arguments.iter().chain(&plan.results);
+        if !fits || !passed.all(|passed| passed.callee + passed.bytes <= callee.frame_bytes) {
+            return refuse(format!("`{}` has other parameters than this call", callee.name));
+        }
+        let alike = (0..32).filter(|&lane| pointers[lane] == pointer).fold(0, |mask, lane| mask | 1 << lane);
+        self.take_turns(lanes, alike & lanes);
+        self.call(context, function, plan)?;
+        self.reschedule();
         Ok(())
     }
 

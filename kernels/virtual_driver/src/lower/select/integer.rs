@@ -91,29 +91,8 @@ impl Selector<'_> {
         let is_pair = matches!(scalar, Scalar::U16x2 | Scalar::S16x2);
         let saturates = words.take("sat");
         if is_pair {
-            let signed = scalar == Scalar::S16x2;
-            let op = match mnemonic {
-                M::Add if !saturates => IntOp::Add16x2,
-                M::Min => {
-                    if signed {
-                        IntOp::MinS16x2
-                    } else {
-                        IntOp::MinU16x2
-                    }
-                }
-                M::Max => {
-                    if signed {
-                        IntOp::MaxS16x2
-                    } else {
-                        IntOp::MaxU16x2
-                    }
-                }
-                _ => return Err(format!("no such operation on {scalar}")),
-            };
             words.finish()?;
-            let (d, sources) = self.same_type(scalar, operands)?;
-            self.int_op(scalar, op, d, sources);
-            return Ok(());
+            return self.integer_pair(mnemonic, scalar, saturates, operands);
         }
         if matches!(mnemonic, M::Mul | M::Mad) {
             return self.product(mnemonic, scalar, saturates, words, operands);
@@ -143,6 +122,27 @@ impl Selector<'_> {
         words.finish()?;
         let (d, sources) = self.same_type(scalar, operands)?;
         self.int_exact(scalar, op, d, sources);
+        Ok(())
+    }
+
+    /// Two 16-bit integers in a word.
+    fn integer_pair(
+        &mut self,
+        mnemonic: Mnemonic,
+        scalar: Scalar,
+        saturates: bool,
+        operands: &[Operand],
+    ) -> Selected {
+        let op = match (mnemonic, scalar == Scalar::S16x2) {
+            (Mnemonic::Add, _) if !saturates => IntOp::Add16x2,
+            (Mnemonic::Min, true) => IntOp::MinS16x2,
+            (Mnemonic::Min, false) => IntOp::MinU16x2,
+            (Mnemonic::Max, true) => IntOp::MaxS16x2,
+            (Mnemonic::Max, false) => IntOp::MaxU16x2,
+            _ => return Err(format!("no such operation on {scalar}")),
+        };
+        let (d, sources) = self.same_type(scalar, operands)?;
+        self.int_op(scalar, op, d, sources);
         Ok(())
     }
 

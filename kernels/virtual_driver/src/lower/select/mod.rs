@@ -187,11 +187,9 @@ impl Selector<'_> {
                 self.bits(mnemonic, words, operands)
             }
             M::Dp4a | M::Dp2a => self.dot_product(mnemonic, words, operands),
-            M::Fma => self.float(mnemonic, words, operands),
             M::Testp => self.testp(words, operands),
-            M::Copysign | M::Rcp | M::Sqrt | M::Rsqrt | M::Sin | M::Cos | M::Lg2 | M::Ex2 | M::Tanh => {
-                self.float(mnemonic, words, operands)
-            }
+            M::Fma | M::Copysign | M::Rcp | M::Sqrt | M::Rsqrt => self.float(mnemonic, words, operands),
+            M::Sin | M::Cos | M::Lg2 | M::Ex2 | M::Tanh => self.float(mnemonic, words, operands),
             M::Set | M::Setp => self.compare(mnemonic, words, operands),
             M::Selp => self.selp(words, operands),
             M::Slct => self.slct(words, operands),
@@ -218,10 +216,7 @@ impl Selector<'_> {
                 self.control(mnemonic, words, operands)
             }
             M::Bar | M::Barrier => self.barrier(words, operands),
-            M::Membar | M::Fence => {
-                self.emit(Op::Fence);
-                Ok(())
-            }
+            M::Membar | M::Fence => self.fence(),
             M::Shfl | M::Vote | M::Match | M::Activemask | M::Redux | M::Elect => {
                 self.warp(mnemonic, words, operands)
             }
@@ -229,6 +224,11 @@ impl Selector<'_> {
                 self.tensor(mnemonic, words, operands)
             }
         }
+    }
+
+    fn fence(&mut self) -> Selected {
+        self.emit(Op::Fence);
+        Ok(())
     }
 
     fn plan(&self) -> CallPlan {

@@ -41,6 +41,14 @@ fn single_precision() {
         case(f3, "div.rp.f32 %d, %a, %b;", &[f(1.0), f(3.0)], f(third)),
         case(f3, "div.rm.f32 %d, %a, %b;", &[f(1.0), f(3.0)], f(third.next_down())),
         case(f3, "div.full.f32 %d, %a, %b;", &[f(1.0), f(0.0)], f(f32::INFINITY)),
+    ]);
+}
+
+#[test]
+fn single_precision_functions_and_comparisons() {
+    let f3 = "f32 f32 f32";
+    let third = 1.0_f32 / 3.0;
+    run(&[
         case("f32 f32", "rcp.approx.ftz.f32 %d, %a;", &[TINY], f(f32::INFINITY)),
         case("f32 f32", "rcp.rn.f32 %d, %a;", &[f(3.0)], f(third)),
         case("f32 f32", "sqrt.rn.f32 %d, %a;", &[f(2.0)], f(2.0_f32.sqrt())),

@@ -73,6 +73,12 @@ fn spaces_and_widths() {
             &[0x1FE],
             0xFE01,
         ),
+    ]);
+}
+
+#[test]
+fn generic_addresses_and_variables() {
+    run(&[
         case(
             "b32 b32",
             ".shared .align 4 .b8 s[4]; mov.u64 %rd1, s; cvta.shared.u64 %rd2, %rd1; isspacep.shared %p, %rd2; isspacep.global %q, %rd2; selp.u32 %d, 1, 0, %p; @%q mov.u32 %d, 9;",
@@ -173,6 +179,12 @@ fn lanes_together() {
             &[5],
             0,
         ),
+    ]);
+}
+
+#[test]
+fn lanes_matched_reduced_and_split() {
+    run(&[
         case(
             "b32 b32",
             "mov.u32 %r1, %laneid; and.b32 %r2, %r1, 3; match.any.sync.b32 %d, %r2, -1;",
