@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::output::print;
 use super::{CommandError, Exit};
 use crate::config::{CaseFile, RawFile};
 use crate::golden::{Asked, Json, MegatronCheck, Theirs, check_as_megatron, read_megatron_json};
@@ -25,7 +26,7 @@ impl Compare {
         let (golden, output) = (read(&self.golden)?, read(&self.output)?);
         let asked = self.config.as_deref().map(asked).transpose()?.unwrap_or_default();
         let check = check_as_megatron(&golden, &output, &asked);
-        print!("{}", text(&check));
+        print(&text(&check))?;
         Ok(if check.verdict.passed() { Exit::Success } else { Exit::Failed })
     }
 }

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use goldlap_kernels::model::store::Store;
 
 use super::generate::{Limits, tokenizer_plan};
+use super::output::print;
 use super::{CommandError, Exit};
 use crate::coordinator::wire::Numbering;
 use crate::harness::{PreparedModel, Service, ServiceInputs, choose_platform, install_interrupts, num_cores};
@@ -105,18 +106,20 @@ impl Serve {
             startup_limit_s: self.startup_limit,
         })
         .map_err(CommandError::from_error)?;
-        Ok(serve(service, self.dp, &folder.display().to_string()))
+        serve(service, self.dp, &folder.display().to_string())
     }
 }
 
-fn serve(service: Service, num_ranks: u32, logs: &str) -> Exit {
+fn serve(service: Service, num_ranks: u32, logs: &str) -> Result<Exit, CommandError> {
     let pids: Vec<String> = service.pids().iter().map(u32::to_string).collect();
     let (endpoint, pids) = (service.endpoint(), pids.join(" "));
-    println!("listening on {endpoint}, {num_ranks} ranks with the pids {pids}; logs in {logs}");
-    let end = service.serve(&mut |at_s, line| println!("[{at_s:9.3}] {line}"));
-    println!("ended: {}", end.why);
+    print(&format!("listening on {endpoint}, {num_ranks} ranks with the pids {pids}; logs in {logs}\n"))?;
+    // A service goes on serving where nobody reads its log any more.
+    let end = service.serve(&mut |at_s, line| _ = print(&format!("[{at_s:9.3}] {line}\n")));
+    print(&format!("ended: {}\n", end.why))?;
     end.faults.iter().for_each(|fault| eprintln!("error: {fault}"));
-    if end.faults.is_empty() && end.why != "no rank is left" { Exit::Success } else { Exit::Failed }
+    let is_clean = end.faults.is_empty() && end.why != "no rank is left";
+    Ok(if is_clean { Exit::Success } else { Exit::Failed })
 }
 
 /// ZMQ writes "any free port" as `*`; people write 0.

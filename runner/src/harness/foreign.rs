@@ -30,6 +30,7 @@ pub(super) fn serve_elsewhere(
     let (clock, started_at) = (Clock::start(), WallTime::now().to_string());
     let plan = inputs.plan;
     let mut client = Client::connect_plainly(inputs.endpoint, clock, CONNECT_TIMEOUT)?;
+    client.set_conduct(plan.workload.conduct.clone());
     let startup_s = clock.now_s();
     let deadline_s = plan.time_limit.as_secs_f64();
     let requests = client.run(inputs.requests, plan.workload.arrival, deadline_s, on_progress);

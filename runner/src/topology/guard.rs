@@ -178,8 +178,17 @@ mod tests {
         assert_eq!(living(group), 0);
     }
 
-    /// Members of the group that still run; orphans that init has yet to reap do not count.
+    /// Members of the group that still run after a moment; a killed process needs one to end.
     fn living(group: Pid) -> usize {
+        let clock = Clock::start();
+        while living_now(group) > 0 && clock.now_s() < 2.0 {
+            thread::sleep(POLL);
+        }
+        living_now(group)
+    }
+
+    /// Orphans that init has yet to reap do not count.
+    fn living_now(group: Pid) -> usize {
         let group = group.as_raw_nonzero().to_string();
         let stats = std::fs::read_dir("/proc").unwrap().flatten();
         let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());

@@ -90,6 +90,8 @@ fn two_devices_exchange_memory() {
         assert_ne!(first.uuid().unwrap().bytes, second.uuid().unwrap().bytes);
         let (near, far) = (first.default_stream(), second.default_stream());
         let here = near.clone_htod(&[1_u32, 2, 3]).unwrap();
+        // The streams of two devices do not wait for each other by themselves.
+        near.synchronize().unwrap();
         let mut there = far.alloc_zeros::<u32>(3).unwrap();
         far.memcpy_dtod(&here, &mut there).unwrap();
         assert_eq!(far.clone_dtoh(&there).unwrap(), [1, 2, 3]);
