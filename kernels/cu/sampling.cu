@@ -6,8 +6,8 @@
 //   consequence: shared-memory atomics may be used and the draw is still reproducible. The generator is Philox4x32-10 with the keys
 //   of src/ops/sampling.rs; the quantile is 53 bits wide.
 // How: "the token at cumulative weight m in the order (logit descending, id ascending)" is a radix descent over the bits of the
-//   logits, 8 at a time, with a histogram of weights; with every weight 1 it finds the k-th largest logit. Top-p asks it twice:
-//   where the nucleus ends, and which token of the nucleus is drawn. Without top-p tokens are drawn in id order.
+//   logits, 8 at a time, with a histogram of weights; with every weight 1 it finds the k-th largest logit, and top-p asks it
+//   where the nucleus ends. Of equal logits at that end, those with the lowest ids are in. Tokens are drawn in id order.
 #include "warp.cuh"
 
 #define THREADS 512
@@ -127,7 +127,7 @@ template <class Weight>
 __device__ __forceinline__ u64 sum_ranges(const Row &row, Weight weight, u32 range, Shared &shared) {
     u32 begin = warp_index() * range, end = min(begin + range, row.vocabulary);
     u64 sum = 0;
-    for (u32 i = begin + lane_index(); i < end; i += WARP) sum += weight(row.at(i));
+    for (u32 i = begin + lane_index(); i < end; i += WARP) sum += weight(row.at(i), i);
     sum = warp_sum_u64(sum);
     __syncthreads();
     if (lane_index() == 0) shared.warp_sums[warp_index()] = sum;
@@ -146,7 +146,7 @@ __device__ __forceinline__ u32 walk(const Row &row, Weight weight, u32 range, u6
         u32 end = min((warp_index() + 1) * range, row.vocabulary);
         for (u32 base = warp_index() * range; base < end; base += WARP) {
             u32 token = base + lane_index();
-            u64 through = token < end ? weight(row.at(token)) : 0;
+            u64 through = token < end ? weight(row.at(token), token) : 0;
             for (u32 offset = 1; offset < WARP; offset *= 2) {
                 u64 other = __shfl_up_sync(ALL_LANES, through, offset);
                 if (lane_index() >= offset) through += other;
@@ -175,22 +175,24 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     auto mass = [=](float x) { return weight_of(x, largest); };
     u32 token;
     if (request.top_k == 0 && request.top_p > 0.0f && request.top_p < 1.0f) {
-        u64 total = sum_ranges(row, mass, range, shared);
+        u64 total = sum_ranges(row, [=](float x, u32) { return mass(x); }, range, shared);
         u64 cut = min((u64)((double)request.top_p * (double)total), total - 1);
         Located end = locate(row, mass, cut, shared);
-        u64 last = mass(of_key(end.key));
-        u64 kept = end.before + ((cut - end.before) / last + 1) * last;
-        u64 target = __umul64hi(quantile, kept);
-        Located at = locate(row, mass, target, shared);
-        u64 nth = (target - at.before) / mass(of_key(at.key));
-        auto same = [=](float x) { return (u64)(key_of(x) == at.key); };
+        u64 nth = (cut - end.before) / mass(of_key(end.key));
+        auto same = [=](float x, u32) { return (u64)(key_of(x) == end.key); };
         sum_ranges(row, same, range, shared);
-        token = walk(row, same, range, nth, shared);
+        u32 last = walk(row, same, range, nth, shared);
+        auto kept = [=](float x, u32 id) {
+            u32 key = key_of(x);
+            return key > end.key || (key == end.key && id <= last) ? mass(x) : 0;
+        };
+        u64 sum = sum_ranges(row, kept, range, shared);
+        token = walk(row, kept, range, __umul64hi(quantile, sum), shared);
     } else {
         u32 threshold = 0;
         if (request.top_k > 0 && request.top_k < vocabulary)
             threshold = locate(row, [](float) { return (u64)1; }, request.top_k - 1, shared).key;
-        auto kept = [=](float x) { return key_of(x) >= threshold ? weight_of(x, largest) : 0; };
+        auto kept = [=](float x, u32) { return key_of(x) >= threshold ? weight_of(x, largest) : 0; };
         u64 total = sum_ranges(row, kept, range, shared);
         token = walk(row, kept, range, __umul64hi(quantile, total), shared);
     }

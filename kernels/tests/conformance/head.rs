@@ -101,6 +101,7 @@ fn allowed(logits: &[f32], args: &SampleArgs) -> Vec<u32> {
             cumulative > f64::from(args.top_p) * total
         });
         order.truncate(end.map_or(order.len(), |end| end + 1));
+        order.sort_unstable();
     }
     let total: f64 = order.iter().map(|token| weight(*token)).sum();
     let at = |u: f64| {
