@@ -17,7 +17,7 @@
 //! # Ok(()) }
 //! ```
 //! A launch sees the memory that was live when it began; freeing memory under it is harmless. [`launch_with`] tells an
-//! [`Observer`] of every access; [`launch`] compiles those calls away.
+//! [`Observer`] of every access; [`launch()`] compiles those calls away.
 
 pub(crate) mod access;
 mod atomics;
