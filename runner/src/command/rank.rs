@@ -27,7 +27,7 @@ pub(super) struct Rank {
     /// Hugging Face folder: config.json, safetensors, tokenizer
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// Number of this rank; its identity is mp-coord-<N>, which no other rank may have
+    /// Number of this rank; its identity is mp-coord-N, which no other rank may have
     #[arg(long, value_name = "N", default_value_t = 0)]
     rank: u32,
     /// The coordinator is Goldlap's: send it heartbeats and a record. Any other would not understand them
