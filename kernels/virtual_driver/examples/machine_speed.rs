@@ -1,6 +1,6 @@
 //! How fast the machine is on one host thread: lane-operations per second and, through `mma.sync`, FLOP/s.
 //!
-//! `cargo run --release -p goldlap-virtual-driver --example speed`
+//! `cargo run --release -p goldlap-virtual-driver --example machine_speed`
 
 use std::error::Error;
 use std::sync::Arc;
