@@ -1,6 +1,8 @@
-// Draws one token a row from softmax(filter(logits / temperature)): top-k, top-p or neither.
+// Draws one token a row from softmax(filter(logits / temperature)): top-k, top-p or neither; and finds a row's likeliest tokens.
 //
 // Shapes: logits [slots, vocabulary] f32; requests [rows] (struct Request); drawn [rows][2] words: token, its raw logit.
+//   find_top: requests [rows] (struct TopRequest); found [sum of counts][2] words: token, its logit, by id within a row (few enough
+//   for the host to put in order).
 // Threads: one block of 512 threads a row; no sort, no scratch in global memory.
 // Numerics: a token's weight is exp(x - max x) cut to a multiple of 2^-40, an integer, so sums are exact and their order is of no
 //   consequence: shared-memory atomics may be used and the draw is still reproducible. The generator is Philox4x32-10 with the keys
@@ -22,6 +24,12 @@ struct Request {
     u64 seed;
     u64 request_key;
     u64 position;
+};
+
+struct TopRequest {
+    u32 slot;
+    u32 count; // 1 ..= vocabulary
+    u32 first; // where the row's results begin
 };
 
 struct Shared {
@@ -163,13 +171,22 @@ __device__ __forceinline__ u32 walk(const Row &row, Weight weight, u32 range, u6
     return shared.token;
 }
 
+// The id of token number `nth` (from 0, lowest id first) among those whose key is `key`.
+__device__ __forceinline__ u32 id_of_equal(const Row &row, u32 key, u64 nth, u32 range, Shared &shared) {
+    auto same = [=](float x, u32) { return (u64)(key_of(x) == key); };
+    sum_ranges(row, same, range, shared);
+    return walk(row, same, range, nth, shared);
+}
+
+__device__ __forceinline__ u32 range_of_warp(u32 vocabulary) { return (vocabulary + THREADS - 1) / THREADS * WARP; }
+
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     sample_rows(const float *logits, const Request *requests, u32 *drawn, u32 vocabulary) {
     __shared__ Shared shared;
     const Request request = requests[blockIdx.x];
     if (request.slot == 0xffffffffu) return;
     const Row row = {logits + (u64)request.slot * vocabulary, vocabulary, request.temperature};
-    const u32 range = (vocabulary + THREADS - 1) / THREADS * WARP;
+    const u32 range = range_of_warp(vocabulary);
     float largest = largest_of(row, shared);
     u64 quantile = philox(request.seed, request.request_key, request.position) >> 11 << 11;
     auto mass = [=](float x) { return weight_of(x, largest); };
@@ -179,9 +196,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         u64 cut = min((u64)((double)request.top_p * (double)total), total - 1);
         Located end = locate(row, mass, cut, shared);
         u64 nth = (cut - end.before) / mass(of_key(end.key));
-        auto same = [=](float x, u32) { return (u64)(key_of(x) == end.key); };
-        sum_ranges(row, same, range, shared);
-        u32 last = walk(row, same, range, nth, shared);
+        u32 last = id_of_equal(row, end.key, nth, range, shared);
         auto kept = [=](float x, u32 id) {
             u32 key = key_of(x);
             return key > end.key || (key == end.key && id <= last) ? mass(x) : 0;
@@ -199,5 +214,34 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     if (threadIdx.x == 0) {
         drawn[2 * blockIdx.x] = token;
         drawn[2 * blockIdx.x + 1] = __float_as_uint(row.logits[token]);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    find_top(const float *logits, const TopRequest *requests, u32 *found, u32 vocabulary) {
+    __shared__ Shared shared;
+    const TopRequest request = requests[blockIdx.x];
+    const Row row = {logits + (u64)request.slot * vocabulary, vocabulary, 1.0f};
+    const u32 range = range_of_warp(vocabulary);
+    Located end = locate(row, [](float) { return (u64)1; }, request.count - 1, shared);
+    u32 last = id_of_equal(row, end.key, request.count - 1 - end.before, range, shared);
+    auto kept = [=](float x, u32 id) {
+        u32 key = key_of(x);
+        return (u64)(key > end.key || (key == end.key && id <= last));
+    };
+    sum_ranges(row, kept, range, shared);
+    u32 place = request.first;
+    for (u32 warp = 0; warp < warp_index(); warp++) place += (u32)shared.warp_sums[warp];
+    u32 stop = min((warp_index() + 1) * range, vocabulary);
+    for (u32 base = warp_index() * range; base < stop; base += WARP) {
+        u32 token = base + lane_index();
+        bool is_kept = token < stop && kept(row.at(token), token);
+        u32 members = __ballot_sync(ALL_LANES, is_kept);
+        if (is_kept) {
+            u32 *entry = found + 2 * (u64)(place + __popc(members & ((1u << lane_index()) - 1)));
+            entry[0] = token;
+            entry[1] = __float_as_uint(row.logits[token]);
+        }
+        place += __popc(members);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::CpuBackend;
 use super::buffer::Disjoint;
-use crate::ops::top_n::TopN;
+use crate::ops::top_n::{TopN, best_first};
 
 /// Runs a checked search.
 pub(crate) fn top_n(backend: &CpuBackend, args: TopN<'_, CpuBackend>) {
@@ -20,7 +20,6 @@ pub(crate) fn top_n(backend: &CpuBackend, args: TopN<'_, CpuBackend>) {
 /// 1 <= count <= logits.len()
 fn largest(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
     let mut order: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
-    let best_first = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if count < order.len() {
         order.select_nth_unstable_by(count - 1, best_first);
         order.truncate(count);

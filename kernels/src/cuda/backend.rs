@@ -15,7 +15,7 @@ use crate::ops::kv_cache::KvGeometry;
 use crate::ops::matrix::PackedMatrix;
 use crate::ops::rotary::RotaryFrequencies;
 use crate::ops::sampling::SampleRow;
-use crate::ops::{Backend, Buffer, attention, embedding, lm_head, matmul, norm, rotary, sampling};
+use crate::ops::{Backend, Buffer, attention, embedding, lm_head, matmul, norm, rotary, sampling, top_n};
 
 /// Memory that grows to the largest need seen.
 pub(super) struct Grown<D: Device> {
@@ -63,6 +63,8 @@ pub struct CudaBackend<D: Device = Driver> {
     pub(super) head: [Grown<D>; 3],
     /// Sampling: requests, drawn tokens.
     pub(super) sampling: [Grown<D>; 2],
+    /// Likeliest tokens: requests, what was found.
+    pub(super) top_n: [Grown<D>; 2],
     pub(super) plan: SamplingPlan<D>,
     /// Scratch on the host.
     pub(super) words: Vec<u32>,
@@ -90,6 +92,7 @@ impl<D: Device> CudaBackend<D> {
             partial: [Grown::new(), Grown::new()],
             head: [Grown::new(), Grown::new(), Grown::new()],
             sampling: [Grown::new(), Grown::new()],
+            top_n: [Grown::new(), Grown::new()],
             plan: SamplingPlan { rows: Vec::new(), drawn_from: None },
             words: Vec::new(),
         }
@@ -228,5 +231,9 @@ impl<D: Device> Backend for CudaBackend<D> {
     fn sample(&mut self, args: sampling::Sampling<'_, Self>) -> Result<(), OpError> {
         args.check()?;
         operators::sample(self, args)
+    }
+    fn top_n(&mut self, args: top_n::TopN<'_, Self>) -> Result<(), OpError> {
+        args.check()?;
+        operators::top_n(self, args)
     }
 }

@@ -1,10 +1,12 @@
 //! Each operator as typed launches. Arguments were checked by the contract (`check`); what CUDA asks for beyond it is checked here.
 
 mod sampling;
+mod top_n;
 
 use std::sync::Arc;
 
 pub(super) use sampling::{plan_sampling, sample};
+pub(super) use top_n::top_n;
 
 use super::backend::CudaBackend;
 use super::batch::AttentionTasks;

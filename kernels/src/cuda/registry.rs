@@ -189,6 +189,7 @@ kernels! {
     LmHeadMany, "lm_head_many", LmHead, 256, 64 * (256 + 8) * 4, LM_HEAD;
     LmHeadCombine, "lm_head_combine", LmHead, 256, 0, &[P, P, P, P, W];
     SampleRows, "sample_rows", Sampling, 512, 0, &[P, P, P, W];
+    FindTop, "find_top", Sampling, 512, 0, &[P, P, P, W];
     ReadAll, "read_all", Limits, 256, 0, &[P, P, W];
     MultiplyAll, "multiply_all", Limits, 256, 0, &[P, W];
 }

@@ -81,7 +81,7 @@ pub trait BatchInfo {
 }
 
 /// A device that can run the operators, in the order in which they are called. Operators that fill host memory
-/// (`lm_head`, `sample`) wait for the device; the others need not.
+/// (`lm_head`, `sample`, `top_n`) wait for the device; the others need not.
 pub trait Backend: Sized {
     /// Packed weights on the device.
     type Matrix: MatrixInfo;
@@ -132,9 +132,6 @@ pub trait Backend: Sized {
     fn lm_head(&mut self, args: lm_head::LmHead<'_, Self>) -> Result<(), OpError>;
     /// See [`sampling::Sampling`].
     fn sample(&mut self, args: sampling::Sampling<'_, Self>) -> Result<(), OpError>;
-    /// See [`top_n::TopN`]. A backend need not offer it.
-    fn top_n(&mut self, args: top_n::TopN<'_, Self>) -> Result<(), OpError> {
-        args.check()?;
-        Err(OpError::new("top_n", "this backend does not return the likeliest tokens".to_owned()))
-    }
+    /// See [`top_n::TopN`].
+    fn top_n(&mut self, args: top_n::TopN<'_, Self>) -> Result<(), OpError>;
 }

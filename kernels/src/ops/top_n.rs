@@ -12,6 +12,11 @@ pub struct TopRow {
     pub count: usize,
 }
 
+/// The order of tokens with their logits: largest first, equal ones by id.
+pub fn best_first(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
 /// `found[i]` = the `rows[i].count` tokens with the largest logits of a slot and these logits, largest first, equal ones by id.
 pub struct TopN<'a, B: Backend> {
     /// Logits per slot.

@@ -6,6 +6,7 @@ use goldlap_kernels::ops::lm_head::LmHead;
 use goldlap_kernels::ops::matrix::MatrixLayout;
 use goldlap_kernels::ops::row_stride;
 use goldlap_kernels::ops::sampling::{Drawn, SampleRow, Sampling, uniform};
+use goldlap_kernels::ops::top_n::{TopN, TopRow};
 
 use crate::subject::{Conformant, Random, loaded, matrix, one_sequence, widen};
 
@@ -144,6 +145,31 @@ pub(crate) fn draws<B: Conformant>(backend: &mut B) {
             let allowed = allowed(&logits, args);
             assert!(allowed.contains(&drawn.token), "{vocab_size} {args:?}: {drawn:?}, not {allowed:?}");
             assert_eq!(drawn.logit, logits[drawn.token as usize]);
+        }
+    }
+}
+
+pub(crate) fn finds_the_likeliest<B: Conformant>(backend: &mut B) {
+    let mut random = Random::new(42);
+    for vocab_size in [1, 5, 511, 513, 4099] {
+        let slots = 3;
+        let mut logits: Vec<f32> = random.normals(slots * vocab_size);
+        // Few values, many ties, both signs.
+        logits[..vocab_size].iter_mut().for_each(|logit| *logit = (*logit * 2.0).round() + 0.0);
+        let device = backend.floats_from(&logits).unwrap();
+        let counts = [1, 2, 7, vocab_size / 2, vocab_size - 1, vocab_size];
+        let counts = counts.into_iter().filter(|count| (1..=vocab_size).contains(count));
+        let rows: Vec<TopRow> =
+            counts.enumerate().map(|(index, count)| TopRow { slot: index % slots, count }).collect();
+        let mut found = vec![vec![(9, 9.0)]];
+        backend.top_n(TopN { vocab_size, logits: &device, rows: &rows, found: &mut found }).unwrap();
+        assert_eq!(found.len(), rows.len());
+        for (row, found) in rows.iter().zip(found) {
+            let logits = &logits[row.slot * vocab_size..][..vocab_size];
+            let mut expected: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+            expected.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap().then(a.0.cmp(&b.0)));
+            expected.truncate(row.count);
+            assert_eq!(found, expected, "{vocab_size} {row:?}");
         }
     }
 }

@@ -43,7 +43,7 @@ fn the_virtual_driver_conforms() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     let passed = out.lines().filter(|line| line.starts_with("test cuda_driver::") && line.ends_with("ok"));
-    assert!(passed.count() >= 16, "{out}");
+    assert!(passed.count() >= 17, "{out}");
 }
 
 /// One row an operator's test: a module with `check<B: Conformant>(&mut B)` functions becomes tests on every backend.
@@ -92,7 +92,7 @@ conformance! {
         matmul: stores_and_adds, activates, rows_are_independent, embeds;
         rows: normalises, turns_angles, appends;
         attention: attends, attends_in_any_shape, attends_over_splits, chunks_do_not_change_a_bit;
-        head: statistics_and_logits, draws;
+        head: statistics_and_logits, draws, finds_the_likeliest;
     }
     models { agrees_with_the_native_backend, chunks_and_graphs_do_not_change_a_bit, batched_decode_replays_graphs }
 }
