@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod fetch_model;
+mod gpu_bundle;
 mod ptx;
 mod schema;
 mod tidy;
@@ -22,6 +23,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     FetchModel(fetch_model::FetchModel),
+    /// Pack everything that a GPU host without Rust or network needs to test and time the CUDA backend.
+    GpuBundle(gpu_bundle::GpuBundle),
     /// Compile the CUDA kernels to the committed PTX, check that it is up to date, or report their resources.
     Ptx(ptx::Ptx),
     /// Write the JSON Schema of model_config.yaml, or check that it is up to date.
@@ -35,6 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::FetchModel(command) => command.run(),
+        Command::GpuBundle(command) => command.run(),
         Command::Ptx(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Tidy(command) => command.run(),

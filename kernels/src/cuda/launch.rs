@@ -34,6 +34,25 @@ impl Launch {
     pub fn argument_offsets(&self) -> impl Iterator<Item = usize> {
         offsets(self.kernel.parameters())
     }
+
+    /// Values of the integer arguments, in order.
+    pub fn words(&self) -> impl Iterator<Item = u32> {
+        self.arguments_of(Parameter::Word).filter_map(|bytes| bytemuck::try_pod_read_unaligned(bytes).ok())
+    }
+
+    /// The shape of the KV cache, where the kernel takes one.
+    pub fn layout(&self) -> Option<KvLayout> {
+        let words =
+            bytemuck::try_pod_read_unaligned::<[u32; 4]>(self.arguments_of(Parameter::Layout).next()?);
+        let [num_blocks, kv_heads, block_size, width] = words.ok()?;
+        Some(KvLayout { num_blocks, kv_heads, block_size, width })
+    }
+
+    fn arguments_of(&self, wanted: Parameter) -> impl Iterator<Item = &[u8]> {
+        let all = self.kernel.parameters().iter().zip(self.argument_offsets());
+        all.filter(move |(parameter, _)| **parameter == wanted)
+            .filter_map(move |(_, start)| self.argument_bytes().get(start..start + wanted.size()))
+    }
 }
 
 fn offsets(parameters: &'static [Parameter]) -> impl Iterator<Item = usize> {

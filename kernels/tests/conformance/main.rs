@@ -11,6 +11,7 @@ mod model;
 mod refusals;
 mod rows;
 mod subject;
+mod times;
 
 use std::process::Command;
 

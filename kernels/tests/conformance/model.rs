@@ -13,7 +13,7 @@ use goldlap_kernels::ops::Backend;
 const ROPE: PositionEmbedding = PositionEmbedding::Rope { base: 10_000.0, percent: 1.0, scaling: None };
 
 /// Llama: RMS norm, grouped queries, SwiGLU, tied.
-fn llama() -> GptConfig {
+pub(crate) fn llama() -> GptConfig {
     GptConfig {
         num_layers: 2,
         hidden_size: 48,
@@ -71,18 +71,22 @@ fn mixed() -> GptConfig {
     }
 }
 
-struct TestModel {
+pub(crate) struct TestModel {
     packed: PackedModel,
     _folder: tempfile::TempDir,
 }
 
 impl TestModel {
-    fn new(config: GptConfig) -> Self {
+    pub(crate) fn new(config: GptConfig) -> Self {
         let weights = RandomWeights::new(config, 7, 0.08).unwrap().with_vector_noise(0.2);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model");
         pack(&weights, &path, 2).unwrap();
         Self { packed: PackedModel::open(&path).unwrap(), _folder: folder }
+    }
+
+    pub(crate) fn packed(&self) -> &PackedModel {
+        &self.packed
     }
 
     fn on<B: Backend>(&self, backend: B) -> Gpt<B> {
