@@ -92,8 +92,13 @@ impl FakeRank {
     fn register(&self) -> Option<RankLink> {
         while !self.deeds.over.load(Ordering::Relaxed) {
             let mut link = RankLink::connect(self.coordinator.endpoint(), self.rank).expect("a link");
-            let ready =
-                RankReady { version: PROTOCOL_VERSION, pid: 1, device: "test".into(), num_kv_blocks: 8 };
+            let ready = RankReady {
+                version: PROTOCOL_VERSION,
+                pid: 1,
+                device: "test".into(),
+                num_kv_blocks: 8,
+                max_requests: 2,
+            };
             link.register(ready).expect("sent");
             if self.wait_until(true) {
                 return Some(link);

@@ -82,7 +82,9 @@ impl State {
             client.open.insert(client_id, id);
         }
         self.counters.accepted += 1;
+        let block_names = self.block_names(&submit);
         let mut request = Request::new(client, client_id, submit);
+        request.block_names = block_names;
         request.text = text;
         self.requests.insert(request);
     }
@@ -168,7 +170,7 @@ impl State {
             self.counters.abandoned += 1;
             let Some(rank) = request.rank else { continue };
             if let Some(rank) = self.ranks.get_mut(rank) {
-                rank.outstanding.remove(&id);
+                rank.take_back(id, &request.block_names);
             }
             self.tell_rank(rank, RankCommand::Abort { request_id: id });
         }

@@ -27,6 +27,12 @@ impl State {
                     live.stats = stats;
                 }
             }
+            RankMessage::CachedBlocks(changes) => {
+                if let Some(live) = self.ranks.get_mut(rank) {
+                    let num_kv_blocks = live.ready.as_ref().map_or(0, |ready| ready.num_kv_blocks);
+                    live.held.apply(changes, num_kv_blocks);
+                }
+            }
             RankMessage::Report(record) => self.on_report(rank, record),
         }
     }
@@ -43,6 +49,7 @@ impl State {
         match self.ranks.get_mut(rank) {
             Some(live) => {
                 live.ready = Some(ready.clone());
+                live.held.forget_cached();
                 self.command(Command::RankReady { rank, ready });
             }
             // Lost already, or never registered.

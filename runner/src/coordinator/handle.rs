@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::prefix_routing::RoutingDecision;
 use super::serve::Server;
 use super::socket::{Router, SocketError, Waker};
 use super::state::{Event, Settings, State};
@@ -68,6 +69,7 @@ struct Facts {
     incidents: Vec<Incident>,
     /// Signals taken in, and incidents, that nobody has asked for yet.
     log: Vec<Incident>,
+    decisions: Vec<RoutingDecision>,
     stats: CoordinatorStats,
     ended: Option<Result<(), CoordinatorError>>,
 }
@@ -134,6 +136,10 @@ impl Shared {
 
     pub(super) fn add_note(&self, note: Incident) {
         self.update(|facts| facts.log(note));
+    }
+
+    pub(super) fn add_decision(&self, decision: RoutingDecision) {
+        self.update(|facts| facts.decisions.push(decision));
     }
 
     pub(super) fn set_ended(&self, how: Result<(), CoordinatorError>) {
@@ -291,6 +297,11 @@ impl CoordinatorHandle {
     /// Whether it serves no longer.
     pub fn has_ended(&self) -> bool {
         self.shared.has_ended()
+    }
+
+    /// Where each request went, in the order of dispatches; empty unless [`super::Routing::is_noted`].
+    pub fn routing_decisions(&self) -> Vec<RoutingDecision> {
+        self.shared.facts().decisions.clone()
     }
 
     /// Numbers as of the last batch of messages: an answer may reach its client just before it counts here.

@@ -5,7 +5,9 @@ mod clients;
 mod from_clients;
 mod from_ranks;
 mod handle;
+mod held_blocks;
 mod lifecycle;
+mod prefix_routing;
 mod rank_link;
 mod ranks;
 mod requests;
@@ -23,6 +25,7 @@ pub(crate) use alternatives::{alternatives_by_id, read_alternatives};
 
 pub use handle::{CoordinatorError, CoordinatorHandle, CoordinatorOptions, NotReady, spawn, spawn_at};
 pub use lifecycle::Lifecycle;
+pub use prefix_routing::{Routing, RoutingDecision};
 pub use rank_link::{LinkError, RankLink};
 pub use socket::SocketError;
 pub use state::{Detokenize, Settings, Tokenize};

@@ -7,6 +7,7 @@ use super::socket::{Dealer, SocketError};
 use super::wire::{
     FinalReply, PartialReply, RankCommand, RankMessage, RankReady, RankStats, WireError, WireLimits,
 };
+use crate::engine::CacheChanges;
 use crate::metrics::RankRecord;
 
 /// Connection of one rank to the coordinator. Used by one thread; messages arrive in the order they were sent.
@@ -82,6 +83,11 @@ impl RankLink {
     /// Says that the rank is alive.
     pub fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError> {
         self.send(&RankMessage::Heartbeat(stats))
+    }
+
+    /// Says which blocks can be shared at this rank now, and which no more.
+    pub fn send_cache_changes(&mut self, changes: CacheChanges) -> Result<(), LinkError> {
+        self.send(&RankMessage::CachedBlocks(changes))
     }
 
     /// Hands over the rank's record, once, after STOP.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::held_blocks::HeldBlocks;
+use super::prefix_routing::Candidate;
 use super::wire::{RankReady, RankStats};
 
 /// A rank that takes requests.
@@ -14,6 +16,27 @@ pub(super) struct Rank {
     pub(super) outstanding: BTreeSet<u64>,
     /// From its last heartbeat.
     pub(super) stats: RankStats,
+    /// Prompt blocks that it has.
+    pub(super) held: HeldBlocks,
+    /// See [`Candidate::last_dispatch`].
+    last_dispatch: u64,
+}
+
+impl Rank {
+    /// It gets a request, whose prompt has these blocks, as the dispatch of that number.
+    pub(super) fn take(&mut self, id: u64, block_names: &[u64], dispatch: u64) {
+        if self.outstanding.insert(id) {
+            self.held.promise(block_names);
+        }
+        self.last_dispatch = dispatch;
+    }
+
+    /// It has the request no longer.
+    pub(super) fn take_back(&mut self, id: u64, block_names: &[u64]) {
+        if self.outstanding.remove(&id) {
+            self.held.withdraw(block_names);
+        }
+    }
 }
 
 /// All ranks, by number.
@@ -46,6 +69,8 @@ impl Ranks {
             last_heard_s: now_s,
             outstanding: BTreeSet::new(),
             stats: RankStats::default(),
+            held: HeldBlocks::default(),
+            last_dispatch: 0,
         });
     }
 
@@ -81,6 +106,21 @@ impl Ranks {
     /// Live ranks, ascending.
     pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Rank)> {
         self.live.iter().map(|(&number, rank)| (number, rank))
+    }
+
+    /// All live ranks, for a prompt with these blocks. `default_max_requests` stands in for a foreign engine's.
+    pub(super) fn candidates(
+        &self,
+        block_names: &[u64],
+        default_max_requests: usize,
+    ) -> impl Iterator<Item = Candidate> {
+        self.live.iter().map(move |(&number, rank)| Candidate {
+            rank: number,
+            load: rank.outstanding.len(),
+            max_requests: rank.ready.as_ref().map_or(default_max_requests as u64, |ready| ready.max_requests),
+            depth: rank.held.depth(block_names),
+            last_dispatch: rank.last_dispatch,
+        })
     }
 
     /// Somebody serves requests, or may still come to do so.

@@ -22,6 +22,8 @@ pub(super) struct Request {
     pub(super) last_rank: Option<u32>,
     /// How often it was sent to a rank.
     pub(super) num_dispatches: u32,
+    /// Names of its prompt's complete blocks, where the routing asks for them.
+    pub(super) block_names: Vec<u64>,
     /// Texts that end it.
     stop_words: Option<StopWords>,
     /// Its client wants it ended.
@@ -48,6 +50,7 @@ impl Request {
         let words = sampling.stop_words.as_deref().unwrap_or_default();
         let stop_words = StopWords::new(words, sampling.detokenize_stop_sequence, interval);
         Request {
+            block_names: Vec::new(),
             stop_words,
             client,
             client_id,
@@ -182,6 +185,11 @@ impl Requests {
         let request = self.by_id.get_mut(&id)?;
         request.dispatch_to(rank);
         Some(request)
+    }
+
+    /// [`Request::block_names`] of a request; none of one that is unknown.
+    pub(super) fn block_names(&self, id: u64) -> &[u64] {
+        self.by_id.get(&id).map_or(&[], |request| &request.block_names)
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Request> {

@@ -132,6 +132,7 @@ impl Server {
             Command::RankLeft { rank } => self.shared.set_left(rank),
             Command::RankReport(record) => self.shared.add_report(*record),
             Command::Note(note) => self.shared.add_note(note),
+            Command::Routed(decision) => self.shared.add_decision(decision),
             Command::Report(incident) => self.shared.add_incident(incident),
             Command::End => self.shared.set_ended(Ok(())),
         }

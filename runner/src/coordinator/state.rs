@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::alternatives::name_alternatives;
 use super::clients::Clients;
 use super::lifecycle::Lifecycle;
+use super::prefix_routing::{Routing, RoutingDecision};
 use super::ranks::Ranks;
 use super::requests::Requests;
-use super::routing::least_loaded;
 use super::stats::{CoordinatorStats, Counters, RankLoad};
 use super::wire::{
     BadMessage, ClientMessage, ClientReply, FinalReply, Numbering, RankCommand, RankMessage, RankReady,
@@ -51,6 +51,8 @@ pub struct Settings {
     pub tokenize: Option<Tokenize>,
     /// Numbers of clients that greet with `[1]`: 0.17's or 0.16's, which nothing tells apart.
     pub old_clients: Numbering,
+    /// How prefixes count in routing.
+    pub routing: Routing,
 }
 
 impl Settings {
@@ -68,6 +70,7 @@ impl Settings {
             end_of_document: None,
             tokenize: None,
             old_clients: Numbering::V0_17,
+            routing: Routing::LOAD_BALANCED,
         }
     }
 }
@@ -161,6 +164,8 @@ pub enum Command {
     RankReport(Box<RankRecord>),
     /// Tell the parent: a signal was taken in, and what became of it.
     Note(Incident),
+    /// Tell the parent: where a request went.
+    Routed(RoutingDecision),
     /// Tell the parent: something went wrong.
     Report(Incident),
     /// End, after what was commanded before.
@@ -251,16 +256,15 @@ impl State {
     /// Sends waiting requests to ranks with room, or fails them where no rank is left to wait for.
     fn dispatch_queued(&mut self) {
         while let Some(id) = self.requests.first_queued() {
-            let loads = self.ranks.live().map(|(number, rank)| (number, rank.outstanding.len()));
-            let Some(rank) = least_loaded(loads, self.settings.max_outstanding_per_rank) else { break };
+            let Some(rank) = self.route(id) else { break };
             if let Some(request) = self.requests.dispatch(id, rank) {
                 self.counters.dispatched += 1;
                 self.counters.redispatched += u64::from(request.num_dispatches > 1);
+                if let Some(rank) = self.ranks.get_mut(rank) {
+                    rank.take(id, &request.block_names, self.counters.dispatched);
+                }
                 let command = RankCommand::Submit(request.for_rank());
                 self.tell_rank(rank, command);
-            }
-            if let Some(rank) = self.ranks.get_mut(rank) {
-                rank.outstanding.insert(id);
             }
         }
         self.requests.note_queue();
@@ -299,7 +303,7 @@ impl State {
     pub(super) fn finish(&mut self, id: u64, mut reply: FinalReply) {
         let Some(request) = self.requests.remove(id) else { return };
         if let Some(rank) = request.rank.and_then(|rank| self.ranks.get_mut(rank)) {
-            rank.outstanding.remove(&id);
+            rank.take_back(id, &request.block_names);
         }
         let Some(client) = self.clients.get_mut(&request.client) else { return };
         client.open.remove(&request.client_id);

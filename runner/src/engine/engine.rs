@@ -5,6 +5,7 @@ use goldlap_kernels::model::step::{LanguageModel, SampledToken, SequenceOutput, 
 use super::block_hash::block_hashes;
 use super::limits::EngineLimits;
 use super::outcome::{FailedRequest, FinishReason, FinishedRequest, StepSummary};
+use super::prefix_cache::CacheChanges;
 use super::request::{EngineRequest, Rejection};
 use super::scheduler::Scheduler;
 use super::sequence::Sequence;
@@ -123,6 +124,11 @@ impl Engine {
     /// KV blocks in use now.
     pub fn num_kv_blocks_used(&self) -> usize {
         self.scheduler.blocks().num_used()
+    }
+
+    /// What the prefix cache learned and forgot since this was asked last.
+    pub fn take_cache_changes(&mut self) -> CacheChanges {
+        self.scheduler.take_cache_changes()
     }
 
     /// Totals since the start.

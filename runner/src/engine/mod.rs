@@ -24,6 +24,7 @@ pub use engine::Engine;
 pub use limits::{EngineLimits, LimitsError, kv_cache_shape};
 pub use offline::{OfflineRun, generate};
 pub use outcome::{FailedRequest, FinishReason, FinishedRequest, NewToken, StepSummary};
+pub use prefix_cache::CacheChanges;
 pub use rank::{join_as_rank, rank_main, run_rank};
 pub use request::{EngineRequest, OutputLength, Rejection};
 pub use sampling::{MOST_ALTERNATIVES, Sampling, SamplingError};

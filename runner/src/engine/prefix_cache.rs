@@ -20,6 +20,37 @@ pub(super) struct PrefixCache {
     num_idle: usize,
     /// Counts steps.
     clock: u64,
+    changes: CacheChanges,
+}
+
+/// Names of blocks that came and went since this was asked last; no name is in both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CacheChanges {
+    /// Cached now.
+    pub cached: BTreeSet<u64>,
+    /// Not cached any more.
+    pub forgotten: BTreeSet<u64>,
+}
+
+impl CacheChanges {
+    /// Nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.cached.is_empty() && self.forgotten.is_empty()
+    }
+
+    /// One that went since the last report never went for the listener.
+    fn learn(&mut self, name: u64) {
+        if !self.forgotten.remove(&name) {
+            self.cached.insert(name);
+        }
+    }
+
+    /// One that came since the last report was never there for the listener.
+    fn forget(&mut self, name: u64) {
+        if !self.cached.remove(&name) {
+            self.forgotten.insert(name);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -44,12 +75,18 @@ impl PrefixCache {
             idle_leaves: BTreeSet::new(),
             num_idle: 0,
             clock: 0,
+            changes: CacheChanges::default(),
         }
     }
 
     /// A new step begins.
     pub(super) fn tick(&mut self) {
         self.clock += 1;
+    }
+
+    /// What changed since this was asked last.
+    pub(super) fn take_changes(&mut self) -> CacheChanges {
+        std::mem::take(&mut self.changes)
     }
 
     /// Cached blocks that nobody owns.
@@ -108,6 +145,7 @@ impl PrefixCache {
         let entry = Entry { hash, parent, num_children: 0, last_use, is_idle: false, logprobs: None };
         self.entries.insert(block, entry);
         self.by_hash.insert(hash, block);
+        self.changes.learn(hash);
     }
 
     /// An idle block has an owner again.
@@ -148,6 +186,7 @@ impl PrefixCache {
     fn forget(&mut self, block: u32) {
         let Some(entry) = self.entries.remove(&block) else { return };
         self.by_hash.remove(&entry.hash);
+        self.changes.forget(entry.hash);
         let Some(parent) = entry.parent else { return };
         if let Some(above) = self.entries.get_mut(&parent) {
             above.num_children -= 1;

@@ -141,6 +141,7 @@ fn register(spec: &RankSpec, backend: &Backend) -> Result<RankLink, RankError> {
         pid: std::process::id(),
         device: backend.device.clone(),
         num_kv_blocks: backend.num_kv_blocks as u64,
+        max_requests: backend.limits.max_requests as u64,
     })?;
     Ok(link)
 }

@@ -21,6 +21,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::block_pool::BlockPool;
 use super::limits::EngineLimits;
+use super::prefix_cache::CacheChanges;
 use super::sequence::Sequence;
 
 #[derive(Debug)]
@@ -250,6 +251,11 @@ impl Scheduler {
         let hashes = &head.block_hashes()[..=num_shared];
         let logprobs = hashes.iter().flat_map(|&hash| self.blocks.cache().logprobs(hash)).copied();
         logprobs.take(num_shared * self.limits.block_size).collect()
+    }
+
+    /// What the prefix cache learned and forgot since this was asked last.
+    pub(super) fn take_cache_changes(&mut self) -> CacheChanges {
+        self.blocks.cache_mut().take_changes()
     }
 
     /// The step is done: what it computed can be shared.

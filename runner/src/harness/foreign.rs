@@ -52,5 +52,5 @@ pub(super) fn serve_elsewhere(
         incidents: client.incidents().to_vec(),
         rank_faults: Vec::new(),
     };
-    Ok(Served { record, log_tails: Vec::new() })
+    Ok(Served { record, log_tails: Vec::new(), decisions: Vec::new() })
 }

@@ -111,6 +111,7 @@ fn run_once(
     let path =
         write_record(&context.output, &id, &served.record, &summary).map_err(|error| error.to_string())?;
     write_output(plan, &served.record, &summary)?;
+    write_schedule(plan, &served)?;
     Ok(Recorded { served, summary, path })
 }
 
@@ -172,6 +173,19 @@ fn write_output(plan: &CasePlan, record: &RunRecord, summary: &Metrics) -> Resul
     };
     write_atomically(path, megatron_output(&record.requests, layout).as_bytes())
         .map_err(|error| format!("--output-path {}: {error}", path.display()))
+}
+
+/// The coordinator's decisions in the original's layout, where the case asks for them.
+fn write_schedule(plan: &CasePlan, served: &Served) -> Result<(), String> {
+    let Some(path) = &plan.routing.schedule_path else { return Ok(()) };
+    let schedule = serde_json::json!({
+        "policy": plan.routing.policy.name(),
+        "data_parallel_size": plan.topology.data_parallel,
+        "num_requests": served.decisions.len(),
+        "records": served.decisions,
+    });
+    write_atomically(path, format!("{schedule:#}\n").as_bytes())
+        .map_err(|error| format!("--coordinator-schedule-output-path {}: {error}", path.display()))
 }
 
 fn judged(plan: &CasePlan, context: &CaseContext, runs: &[Recorded]) -> CaseResult {

@@ -12,7 +12,9 @@ use super::ranks::rank_specs;
 use crate::client::{Client, ClientError, Progress};
 use crate::coordinator::state::Settings;
 use crate::coordinator::wire::{RankReady, WireLimits};
-use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, NotReady, SocketError, spawn};
+use crate::coordinator::{
+    CoordinatorHandle, CoordinatorOptions, NotReady, Routing, RoutingDecision, SocketError, spawn,
+};
 use crate::metrics::{
     Clock, Incident, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome, RequestRecord, RunRecord, WallTime,
 };
@@ -94,6 +96,7 @@ struct Ended {
     incidents: Vec<Incident>,
     rank_faults: Vec<String>,
     log_tails: Vec<RankLogTail>,
+    decisions: Vec<RoutingDecision>,
 }
 
 /// A run that took place.
@@ -102,6 +105,8 @@ pub struct Served {
     pub record: RunRecord,
     /// What the ranks that were lost said last; of all ranks, where requests went unanswered.
     pub log_tails: Vec<RankLogTail>,
+    /// Where each request went, where that is asked for.
+    pub decisions: Vec<RoutingDecision>,
 }
 
 /// Serves the workload and records it. `on_progress` is called often.
@@ -112,7 +117,8 @@ pub fn serve(inputs: &ServeInputs<'_>, on_progress: &mut dyn FnMut(&Progress)) -
     let requests = drive(inputs, &mut running, on_progress)?;
     let mut ended = end(running, &requests);
     let log_tails = std::mem::take(&mut ended.log_tails);
-    Ok(Served { record: record(inputs, started_at, startup_s, requests, ended), log_tails })
+    let decisions = std::mem::take(&mut ended.decisions);
+    Ok(Served { record: record(inputs, started_at, startup_s, requests, ended), log_tails, decisions })
 }
 
 fn start(inputs: &ServeInputs<'_>) -> Result<Running, ServeError> {
@@ -143,9 +149,19 @@ fn coordinator_options(inputs: &ServeInputs<'_>, clock: Clock) -> CoordinatorOpt
     let settings = Settings {
         end_of_document: inputs.tokenizer.eod(),
         max_requests: inputs.requests.len().max(1),
+        routing: routing(inputs.plan),
         ..Settings::new(world_size, HEARTBEAT_LIMIT_S, detokenize)
     };
     CoordinatorOptions { settings, wire: WireLimits::default(), clock }
+}
+
+fn routing(plan: &CasePlan) -> Routing {
+    Routing {
+        policy: plan.routing.policy,
+        alpha: plan.routing.alpha,
+        block_size: plan.engine.block_size,
+        is_noted: plan.routing.schedule_path.is_some(),
+    }
 }
 
 fn drive(
@@ -178,6 +194,7 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
         unheard_of_ends(&fleet_end, &incidents).into_iter().chain(fleet_end.complaints.iter().cloned());
     incidents.extend(news.map(|what| Incident { at_s: now_s, what }).collect::<Vec<_>>());
     let mut reports = coordinator.rank_reports();
+    let decisions = coordinator.routing_decisions();
     coordinator.shutdown();
     let ranks = ready.into_iter().map(|(rank, ready)| {
         reports.remove(&rank).unwrap_or_else(|| RankRecord {
@@ -190,7 +207,7 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
             ..RankRecord::default()
         })
     });
-    Ended { ranks: ranks.collect(), incidents, rank_faults: rank_faults(&fleet_end), log_tails }
+    Ended { ranks: ranks.collect(), incidents, rank_faults: rank_faults(&fleet_end), log_tails, decisions }
 }
 
 fn log_tail(fleet: &Fleet, rank: u32) -> RankLogTail {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::conduct::Conduct;
 use super::engine_features::EngineFeatures;
 use super::platform::Platform;
+use super::routing::RoutingPlan;
 
 /// A case, resolved for one platform. Nothing in it is optional because it was forgotten:
 /// an `Option` that is `None` means "this case does not do that".
@@ -31,6 +32,8 @@ pub struct CasePlan {
     pub topology: Topology,
     /// Limits of each replica's engine.
     pub engine: EnginePlan,
+    /// How the coordinator routes.
+    pub routing: RoutingPlan,
     /// Requests and their timetable.
     pub workload: WorkloadPlan,
     /// Metrics compared with the golden, in the file's order.

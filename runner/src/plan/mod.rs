@@ -15,6 +15,7 @@ mod model;
 mod platform;
 mod resolution;
 mod resolve;
+mod routing;
 mod tokenizer;
 mod topology;
 mod workload;
@@ -25,6 +26,7 @@ pub use engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
 pub use inputs::{Disposition, PlanInputs};
 pub use platform::Platform;
 pub use resolve::plan_case;
+pub use routing::{RoutingPlan, RoutingPolicy};
 
 #[cfg(test)]
 pub(crate) mod tests;

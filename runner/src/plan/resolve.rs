@@ -55,6 +55,7 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
     let engine = resolution.engine(model.as_ref());
     let workload = resolution.workload();
     let output_path = resolution.output_path();
+    let routing = resolution.routing();
     let throughput_check_only = resolution.switch("--throughput-check-only");
     let metrics = resolution.metrics();
     let tolerances = resolution.tolerances(&metrics);
@@ -79,6 +80,7 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
         num_repeats: num_repeats?,
         known_failure: resolution.known_failure(),
         output_path,
+        routing: routing?,
         throughput_check_only,
         ignored_flags: std::mem::take(&mut resolution.ignored),
         settings: std::mem::take(&mut resolution.settings),

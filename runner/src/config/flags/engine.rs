@@ -4,7 +4,6 @@ use super::ValueType::{Choice, Integer, Number, Switch};
 use super::{FlagSpec, irrelevant, not_yet, used};
 
 const GRAPHS: &str = "decides what is captured into CUDA graphs, which never changes results";
-const PREFIX_CACHING_ONLY: &str = "has an effect with --inference-dynamic-batching-prefix-caching only";
 const SWITCHES: &str = "steers the original's server or its loops between expert-parallel ranks";
 
 pub(super) const FLAGS: &[FlagSpec] = &[
@@ -44,19 +43,17 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         Some("ref_zero"),
         "forget a cached block with its last owner, or when memory is needed",
     ),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-prefix-caching-coordinator-policy",
         Choice(&["longest_prefix", "first_prefix_block", "load_balanced"]),
         Some("load_balanced"),
-        "how the coordinator routes",
-        PREFIX_CACHING_ONLY,
+        "how the coordinator chooses a rank; an output never depends on it",
     ),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-prefix-caching-routing-alpha",
         Number,
         Some("0.5"),
         "weight of prefix hits against load in routing",
-        PREFIX_CACHING_ONLY,
     ),
     irrelevant(
         "--inference-dynamic-batching-prefix-caching-mamba-gb",

@@ -86,12 +86,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     used("--suspend-timeout", Number, Some("0.0"), "seconds to stay suspended"),
     used("--drain-between-batches", Switch, None, "submit a batch, wait for its end, submit the next"),
     used("--batch-boundaries", Text, None, "first requests of the batches: \"0,8,16\""),
-    irrelevant(
+    used(
         "--coordinator-schedule-output-path",
         Path,
         None,
-        "write routing decisions as JSON",
-        "the record of a run says which rank served each request",
+        "write the coordinator's routing decisions here, as JSON",
     ),
     not_yet(
         "--model-provider",

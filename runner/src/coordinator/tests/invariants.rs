@@ -1,6 +1,6 @@
 //! What holds between any two events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::coordinator::state::State;
 
@@ -18,6 +18,16 @@ impl State {
             }
             let client = self.clients.get(&request.client).expect("a request has a client");
             assert_eq!(client.open.get(&request.client_id), Some(&id), "its client can abort it");
+        }
+        for (number, rank) in self.ranks.live() {
+            let mut promised: HashMap<u64, u32> = HashMap::new();
+            let names = rank.outstanding.iter().flat_map(|&id| self.requests.block_names(id));
+            names.for_each(|&name| *promised.entry(name).or_default() += 1);
+            assert_eq!(
+                rank.held.promised(),
+                &promised,
+                "rank {number} is about to have what its requests have"
+            );
         }
         let loads: usize = self.ranks.live().map(|(_, rank)| rank.outstanding.len()).sum();
         assert_eq!(loads, at_ranks.len(), "no rank counts a request that it does not have");

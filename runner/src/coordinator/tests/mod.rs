@@ -1,6 +1,7 @@
 //! Tests of the coordinator: its state machine by scenario and by random events, and the whole over real sockets.
 
 mod invariants;
+mod routing;
 mod scenarios;
 mod simulation;
 mod sockets;
@@ -22,7 +23,7 @@ pub(super) fn settings(world_size: u32) -> Settings {
 }
 
 pub(super) fn ready() -> RankReady {
-    RankReady { version: PROTOCOL_VERSION, pid: 1, device: "test".into(), num_kv_blocks: 8 }
+    RankReady { version: PROTOCOL_VERSION, pid: 1, device: "test".into(), num_kv_blocks: 8, max_requests: 2 }
 }
 
 pub(super) fn submit(id: u64) -> ClientMessage {

@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::coordinator::Routing;
+use crate::engine::CacheChanges;
+use crate::engine::block_hash::block_hashes;
+use crate::plan::RoutingPolicy;
 
 const RANKS: u32 = 3;
 const CLIENTS: u32 = 2;
@@ -45,6 +49,12 @@ enum Step {
     Heartbeat {
         rank: u32,
     },
+    /// A rank says that it has the blocks of one prompt, and of another one no more.
+    Cached {
+        rank: u32,
+        learned: u64,
+        forgotten: u64,
+    },
     Garbage {
         rank: u32,
     },
@@ -67,6 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => rank.clone().prop_map(|rank| Step::Restart { rank }),
         1 => (0.0..3.0).prop_map(|seconds| Step::Wait { seconds }),
         4 => rank.clone().prop_map(|rank| Step::Heartbeat { rank }),
+        4 => (rank.clone(), 0..20_u64, 0..20_u64)
+            .prop_map(|(rank, learned, forgotten)| Step::Cached { rank, learned, forgotten }),
         1 => rank.prop_map(|rank| Step::Garbage { rank }),
         1 => client.prop_map(|client| Step::Leave { client }),
         1 => Just(Step::Pause),
@@ -74,10 +86,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A request's prompt; many have the same start.
+fn prompt(client_id: u64) -> Vec<u32> {
+    let id = client_id as u32;
+    vec![id % 3, id % 5, id % 2]
+}
+
 /// All tokens of a request: a function of its prompt alone, as the numerics promise.
 fn truth(prompt: &Prompt) -> Vec<u32> {
     let Prompt::Tokens(prompt) = prompt else { panic!("only token prompts here") };
-    (0..2 + prompt[0] % 5).map(|i| prompt[0] * 10 + i).collect()
+    (0..2 + prompt[1]).map(|i| prompt[0] * 100 + prompt[1] * 10 + i).collect()
 }
 
 /// A request at a simulated rank.
@@ -182,8 +200,10 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn start() -> Simulation {
-        let mut simulation = Simulation { driver: Driver::new(settings(RANKS)), world: World::default() };
+    fn start(policy: RoutingPolicy) -> Simulation {
+        let routing = Routing { policy, alpha: 0.7, block_size: 1, is_noted: true };
+        let settings = Settings { routing, ..settings(RANKS) };
+        let mut simulation = Simulation { driver: Driver::new(settings), world: World::default() };
         for rank in 0..RANKS {
             simulation.restart(rank);
         }
@@ -253,6 +273,11 @@ impl Simulation {
                 self.handle(Event::Tick);
             }
             Step::Heartbeat { rank } => self.rank(rank, RankMessage::Heartbeat(RankStats::default())),
+            Step::Cached { rank, learned, forgotten } => {
+                let names = |id| block_hashes(&prompt(id), 1).into_iter().collect();
+                let changes = CacheChanges { cached: names(learned), forgotten: names(forgotten) };
+                self.rank(rank, RankMessage::CachedBlocks(changes));
+            }
             Step::Garbage { rank } => {
                 let error = WireError::Frames { got: 3 }.into();
                 self.handle(Event::Malformed { identity: format!("mp-coord-{rank}").into(), error });
@@ -273,7 +298,8 @@ impl Simulation {
         }
         let client_id = self.world.next_client_id;
         self.world.next_client_id += 1;
-        let ClientMessage::Submit(request) = submit(client_id) else { unreachable!("a submission") };
+        let ClientMessage::Submit(mut request) = submit(client_id) else { unreachable!("a submission") };
+        request.prompt = Prompt::Tokens(prompt(client_id));
         self.world.asked.insert(
             (name, client_id),
             Asked { all: truth(&request.prompt), streamed: Vec::new(), finals: 0 },
@@ -297,8 +323,13 @@ impl Simulation {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
-    fn every_request_gets_one_answer_and_a_true_stream(steps in prop::collection::vec(step(), 1..150)) {
-        let mut simulation = Simulation::start();
+    fn every_request_gets_one_answer_and_a_true_stream(
+        policy in prop::sample::select(vec![
+            RoutingPolicy::LoadBalanced, RoutingPolicy::FirstPrefixBlock, RoutingPolicy::LongestPrefix,
+        ]),
+        steps in prop::collection::vec(step(), 1..150),
+    ) {
+        let mut simulation = Simulation::start(policy);
         for step in steps {
             simulation.step(step);
         }

@@ -136,6 +136,7 @@ fn read_plain(header: Header, message: &mut Message) -> Result<ClientMessage, Wi
         | Header::RankReady
         | Header::Heartbeat
         | Header::RankReport
+        | Header::CachedBlocks
         | Header::Refusal => Err(message.wrong_direction(RECEIVER)),
     }
 }

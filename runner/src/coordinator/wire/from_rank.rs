@@ -1,5 +1,7 @@
 //! What ranks send to the coordinator.
 
+use std::collections::BTreeSet;
+
 use rmpv::Value;
 
 use super::WireLimits;
@@ -10,6 +12,7 @@ use super::partial::PartialReply;
 use super::rank_status::{RankReady, RankStats};
 use super::reply::FinalReply;
 use super::value::Bytes;
+use crate::engine::CacheChanges;
 use crate::metrics::RankRecord;
 
 /// A message from a rank.
@@ -27,6 +30,8 @@ pub enum RankMessage {
     Ready(RankReady),
     /// Ours: alive.
     Heartbeat(RankStats),
+    /// Ours: names of blocks that its prefix cache holds now, or no more.
+    CachedBlocks(CacheChanges),
     /// Ours: the rank's record, once, when it stops.
     Report(Box<RankRecord>),
 }
@@ -55,6 +60,12 @@ impl RankMessage {
         } else if header == Header::Heartbeat {
             one(&message)?;
             Ok(RankMessage::Heartbeat(message.next()?))
+        } else if header == Header::CachedBlocks {
+            message.arity(3..=3, "3")?;
+            Ok(RankMessage::CachedBlocks(CacheChanges {
+                cached: message.next::<Vec<u64>>()?.into_iter().collect(),
+                forgotten: message.next::<Vec<u64>>()?.into_iter().collect(),
+            }))
         } else if header == Header::RankReport {
             one(&message)?;
             read_report(message.next()?).map(RankMessage::Report)
@@ -78,6 +89,11 @@ impl RankMessage {
             RankMessage::Disconnect => encode(Header::Disconnect, []),
             RankMessage::Ready(ready) => encode(Header::RankReady, [ready.to_value()]),
             RankMessage::Heartbeat(stats) => encode(Header::Heartbeat, [stats.to_value()]),
+            RankMessage::CachedBlocks(CacheChanges { cached, forgotten }) => {
+                let names =
+                    |names: &BTreeSet<u64>| Value::Array(names.iter().map(|&name| name.into()).collect());
+                encode(Header::CachedBlocks, [names(cached), names(forgotten)])
+            }
             RankMessage::Report(record) => encode(Header::RankReport, [write_report(record)]),
         }
     }

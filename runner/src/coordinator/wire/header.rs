@@ -91,6 +91,8 @@ headers! {
     RankReport = 103, "RANK_REPORT";
     /// Ours: the coordinator tells a Goldlap client that it refused a message.
     Refusal = 104, "REFUSAL";
+    /// Ours: which blocks a rank's prefix cache holds.
+    CachedBlocks = 105, "CACHED_BLOCKS";
 }
 
 #[cfg(test)]
@@ -102,7 +104,7 @@ mod tests {
         for &header in Header::ALL {
             assert_eq!(Header::from_number(header.number()), Some(header));
         }
-        for gap in [2, 19, 27, 39, 48, 59, 62, 79, 82, 99, 105, u64::MAX] {
+        for gap in [2, 19, 27, 39, 48, 59, 62, 79, 82, 99, 106, u64::MAX] {
             assert_eq!(Header::from_number(gap), None);
         }
     }

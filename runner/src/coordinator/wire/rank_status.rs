@@ -18,6 +18,8 @@ pub struct RankReady {
     pub device: String,
     /// KV blocks in the pool.
     pub num_kv_blocks: u64,
+    /// Requests in one step at most.
+    pub max_requests: u64,
 }
 
 /// A few numbers of a live rank.
@@ -47,6 +49,7 @@ impl FromValue for RankReady {
             pid: dict.required("pid", "a process id")?,
             device: dict.required("device", "a device name")?,
             num_kv_blocks: dict.required("num_kv_blocks", "a number of KV blocks")?,
+            max_requests: dict.required("max_requests", "a number of requests")?,
         })
     }
 }
@@ -58,6 +61,7 @@ impl RankReady {
             ("pid", self.pid.into()),
             ("device", self.device.as_str().into()),
             ("num_kv_blocks", self.num_kv_blocks.into()),
+            ("max_requests", self.max_requests.into()),
         ]))
     }
 }

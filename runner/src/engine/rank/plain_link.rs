@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::pulse::Link;
 use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, RankCommand, RankStats, Submit};
 use crate::coordinator::{LinkError, RankLink, Tokenize};
+use crate::engine::CacheChanges;
 use crate::metrics::RankRecord;
 
 /// See the head of this file.
@@ -62,6 +63,11 @@ impl Link for PlainLink {
             }
         }
         self.link.send_finals(replies)
+    }
+
+    /// The original's coordinator guesses what ranks have.
+    fn send_cache_changes(&mut self, _changes: CacheChanges) -> Result<(), LinkError> {
+        Ok(())
     }
 
     /// The original has none: an unknown header would end its coordinator.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::coordinator::wire::{FinalReply, PartialReply, RankCommand, RankStats};
 use crate::coordinator::{LinkError, RankLink};
+use crate::engine::CacheChanges;
 use crate::metrics::{Clock, RankRecord};
 
 /// No honest step takes longer: a prompt of 16,384 tokens through 583 M parameters is 2e13 operations,
@@ -22,6 +23,7 @@ pub(super) trait Link: Send + 'static {
     fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<RankCommand>, LinkError>;
     fn send_partials(&mut self, partials: Vec<PartialReply>) -> Result<(), LinkError>;
     fn send_finals(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError>;
+    fn send_cache_changes(&mut self, changes: CacheChanges) -> Result<(), LinkError>;
     fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError>;
     fn send_report(&mut self, record: RankRecord) -> Result<(), LinkError>;
     fn disconnect(self) -> Result<(), LinkError>;
@@ -36,6 +38,9 @@ impl Link for RankLink {
     }
     fn send_finals(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError> {
         RankLink::send_finals(self, replies)
+    }
+    fn send_cache_changes(&mut self, changes: CacheChanges) -> Result<(), LinkError> {
+        RankLink::send_cache_changes(self, changes)
     }
     fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError> {
         RankLink::heartbeat(self, stats)
@@ -131,6 +136,14 @@ impl<L: Link> Pulse<L> {
         let mut heart = lock(&self.heart);
         heart.link.send_partials(partials)?;
         heart.link.send_finals(finals)
+    }
+
+    /// Says what changed in the prefix cache, if something did.
+    pub(super) fn send_cache_changes(&self, changes: CacheChanges) -> Result<(), LinkError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        lock(&self.heart).link.send_cache_changes(changes)
     }
 
     /// Stops everything this rank does, heartbeats included, without ending it.

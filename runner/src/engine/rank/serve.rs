@@ -61,7 +61,10 @@ impl<L: Link> Server<L> {
         let mut wait = !self.engine.has_work();
         loop {
             match self.pulse.receive(wait) {
-                Ok(Some(command)) => self.obey(command)?,
+                Ok(Some(command)) => {
+                    self.obey(command)?;
+                    self.report_cache()?;
+                }
                 Ok(None) => return Ok(()),
                 Err(LinkError::Wire(error)) => {
                     self.log.line(&format!("ignored an unreadable command: {error}"))
@@ -82,6 +85,12 @@ impl<L: Link> Server<L> {
             }
         };
         reply.map_or(Ok(()), |reply| self.reply(reply))
+    }
+
+    /// The coordinator routes by what is cached here.
+    fn report_cache(&mut self) -> Result<(), LinkError> {
+        let changes = self.engine.take_cache_changes();
+        self.pulse.send_cache_changes(changes)
     }
 
     fn reply(&self, reply: FinalReply) -> Result<(), LinkError> {
@@ -119,6 +128,8 @@ impl<L: Link> Server<L> {
         self.pulse.step_begins();
         let summary = self.engine.step();
         self.note(&summary);
+        // Before the answers: who reads them may send the next request at once.
+        self.report_cache()?;
         let (partials, finals) = self.desk.answer(summary, &self.engine, self.log.clock.now_s());
         self.pulse.step_ended(self.stats());
         self.pulse.send(partials, finals)?;

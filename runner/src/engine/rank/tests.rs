@@ -17,7 +17,7 @@ use crate::coordinator::wire::{
     SamplingParams, Submit,
 };
 use crate::engine::tests::{FakeModel, cache};
-use crate::engine::{Backend, EngineLimits};
+use crate::engine::{Backend, CacheChanges, EngineLimits};
 use crate::metrics::{Clock, RankRecord};
 use crate::plan::{EngineFeatures, EnginePlan, Platform};
 use crate::topology::{Fault, RankSpec};
@@ -50,6 +50,9 @@ impl Link for FakeLink {
     }
     fn send_finals(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError> {
         if replies.is_empty() { Ok(()) } else { self.send(RankMessage::Finals(replies)) }
+    }
+    fn send_cache_changes(&mut self, changes: CacheChanges) -> Result<(), LinkError> {
+        self.send(RankMessage::CachedBlocks(changes))
     }
     fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError> {
         self.send(RankMessage::Heartbeat(stats))

@@ -1,6 +1,6 @@
 //! The block pool against a model: owners, sharing, and which cached block goes first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
@@ -123,17 +123,25 @@ proptest! {
     fn the_pool_is_its_model(
         num_usable in 1..20usize,
         eviction in prop::sample::select(vec![None, Some(CacheEviction::RefZero), Some(CacheEviction::Lru)]),
-        actions in prop::collection::vec(action(), 0..80),
+        actions in prop::collection::vec((action(), any::<bool>()), 0..80),
     ) {
         let mut pool = BlockPool::new(num_usable, eviction);
         let mut model = Model { num_usable, eviction, tables: vec![Vec::new(); 5], cached: HashMap::new() };
-        for action in actions {
+        // What somebody knows who listens to some of the reports.
+        let mut heard = BTreeSet::new();
+        for (action, listens) in actions {
             pool.cache_mut().tick();
             act(&mut pool, &mut model, action)?;
             prop_assert_eq!(pool.check(model.tables.iter().map(Vec::as_slice)), Ok(()));
             prop_assert_eq!(pool.num_used(), model.num_owned());
             prop_assert_eq!(pool.num_free(), num_usable - model.num_owned());
             model.check_cache(&pool)?;
+            if listens {
+                let changes = pool.cache_mut().take_changes();
+                heard.retain(|name| !changes.forgotten.contains(name));
+                heard.extend(changes.cached);
+                prop_assert_eq!(&heard, &model.cached.keys().copied().collect(), "reports add up to the cache");
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::plan::Origin;
 /// A value of the flag's type that is not its default.
 fn sample(flag: &FlagSpec) -> String {
     match (flag.name, flag.value) {
+        ("--inference-dynamic-batching-prefix-caching-routing-alpha", _) => "0.25".to_owned(),
         ("--top_p" | "--rotary-percent" | "--norm-epsilon", _) => "0.5".to_owned(),
         ("--num-attention-heads", _) => "8".to_owned(),
         ("--hidden-size", _) => "128".to_owned(),
@@ -41,7 +42,9 @@ fn context(flag: &str) -> &'static [&'static str] {
         "--skip-prompt-log-probs" | "--top-n-logprobs" => &["--return-log-probs: true"],
         "--suspend-timeout" => &["--suspend-resume-interval: 4"],
         "--batch-boundaries" => &["--drain-between-batches: true"],
-        "--inference-dynamic-batching-prefix-caching-eviction-policy" => {
+        "--inference-dynamic-batching-prefix-caching-coordinator-policy"
+        | "--inference-dynamic-batching-prefix-caching-routing-alpha"
+        | "--inference-dynamic-batching-prefix-caching-eviction-policy" => {
             &["--inference-dynamic-batching-prefix-caching: true"]
         }
         _ => &[],

@@ -1,11 +1,12 @@
 //! Any message, for round trips and as a start for mutations.
 
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use rmpv::Value;
 
 use crate::coordinator::wire::*;
+use crate::engine::CacheChanges;
 use crate::metrics::RankRecord;
 
 fn logprobs() -> impl Strategy<Value = Vec<f32>> {
@@ -140,8 +141,17 @@ pub(super) fn rank_command() -> impl Strategy<Value = RankCommand> {
 }
 
 pub(super) fn rank_message() -> impl Strategy<Value = RankMessage> {
-    let ready = (any::<u32>(), any::<u32>(), ".{0,9}", any::<u64>())
-        .prop_map(|(version, pid, device, num_kv_blocks)| RankReady { version, pid, device, num_kv_blocks });
+    let ready = (any::<u32>(), any::<u32>(), ".{0,9}", any::<[u64; 2]>()).prop_map(
+        |(version, pid, device, [num_kv_blocks, max_requests])| RankReady {
+            version,
+            pid,
+            device,
+            num_kv_blocks,
+            max_requests,
+        },
+    );
+    let names = || btree_set(any::<u64>(), 0..4);
+    let changes = (names(), names()).prop_map(|(cached, forgotten)| CacheChanges { cached, forgotten });
     let stats = (any::<[u64; 6]>(), of(any::<i64>())).prop_map(|(n, generation_epoch)| RankStats {
         num_steps: n[0],
         num_running: n[1],
@@ -163,6 +173,7 @@ pub(super) fn rank_message() -> impl Strategy<Value = RankMessage> {
         2 => vec(partial_reply(), 0..3).prop_map(RankMessage::Partials),
         1 => ready.prop_map(RankMessage::Ready),
         1 => stats.prop_map(RankMessage::Heartbeat),
+        1 => changes.prop_map(RankMessage::CachedBlocks),
         1 => report.prop_map(RankMessage::Report),
     ]
 }
