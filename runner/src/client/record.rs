@@ -53,6 +53,7 @@ impl Pending {
             prompt: request.prompt.clone(),
             num_prompt_tokens: request.prompt_tokens.len(),
             num_tokens_to_generate: request.num_tokens_to_generate,
+            arrival_s: request.arrival_s,
             scheduled_s,
             ..RequestRecord::default()
         };

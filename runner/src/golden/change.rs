@@ -77,11 +77,13 @@ fn diff_of(metric: Metric, id: u64, old: &Golden, new: &Golden) -> Option<String
             let largest = before.iter().zip(now).map(size).fold(0.0, f64::max);
             Some(format!("largest difference in request {id}: {}", significant(largest)))
         }
-        Metric::Throughput
+        Metric::Fact(_)
+        | Metric::Throughput
         | Metric::OutputThroughput
         | Metric::Efficiency
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
+        | Metric::Count(_)
         | Metric::Latency(_, _) => None,
     }
 }

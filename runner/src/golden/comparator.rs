@@ -10,6 +10,8 @@ use crate::metrics::{median, significant};
 pub enum Comparator {
     /// Equal. For what is right or wrong: token ids, counts, text of our own.
     Exact,
+    /// Both are 0, or both are above. For what must happen, where how often depends on timing.
+    Occurrence,
     /// The same f32 bits. For logprobs on platforms whose arithmetic is ours to the last bit.
     SameBits,
     /// Equal on the shorter text's length, which must be above 0 (Megatron's rule for text, whose goldens may
@@ -32,6 +34,7 @@ impl Comparator {
         }
         match self {
             Self::Exact | Self::CommonPrefix => golden == current,
+            Self::Occurrence => (golden > 0.0) == (current > 0.0),
             // Both come from f32, and f64 keeps the sign of zero.
             Self::SameBits => (golden as f32).to_bits() == (current as f32).to_bits(),
             Self::Within(tolerance) => {
@@ -50,7 +53,7 @@ impl Comparator {
     pub fn allowed(self, golden: f64) -> Option<(f64, f64)> {
         match self {
             Self::MedianBand(band) | Self::RatioBand(band) => Some((band.low * golden, band.high * golden)),
-            Self::Exact | Self::SameBits | Self::CommonPrefix | Self::Within(_) => None,
+            Self::Exact | Self::Occurrence | Self::SameBits | Self::CommonPrefix | Self::Within(_) => None,
         }
     }
 }
@@ -70,6 +73,7 @@ impl fmt::Display for Comparator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact => f.write_str("exactly equal"),
+            Self::Occurrence => f.write_str("happens where it happens in the golden"),
             Self::SameBits => f.write_str("equal to the last bit"),
             Self::CommonPrefix => f.write_str("equal on the common prefix"),
             Self::Within(tolerance) => write!(f, "within {tolerance}"),
@@ -130,6 +134,12 @@ mod tests {
     }
 
     #[test]
+    fn an_occurrence_is_told_from_none() {
+        assert!(Comparator::Occurrence.holds(3.0, 70.0) && Comparator::Occurrence.holds(0.0, 0.0));
+        assert!(!Comparator::Occurrence.holds(3.0, 0.0) && !Comparator::Occurrence.holds(0.0, 1.0));
+    }
+
+    #[test]
     fn rules_read_as_words() {
         assert_eq!(
             THROUGHPUT.to_string(),
@@ -138,9 +148,10 @@ mod tests {
         assert_eq!(Comparator::Within(0.001).to_string(), "within 0.001");
     }
 
-    fn rules() -> [Comparator; 6] {
+    fn rules() -> [Comparator; 7] {
         [
             Comparator::Exact,
+            Comparator::Occurrence,
             Comparator::SameBits,
             Comparator::CommonPrefix,
             Comparator::Within(0.0),

@@ -3,7 +3,9 @@
 use super::comparator::Comparator;
 use super::compare::Rules;
 use super::golden_file::{Golden, GoldenRequest};
+use super::json::Json;
 use super::metric::Metric;
+use super::request_fact::compare_fact;
 use super::text_diff;
 use super::verdict::{Difference, MetricVerdict, Outcome};
 use crate::metrics::{RequestRecord, RunRecord};
@@ -71,11 +73,16 @@ fn compare_one(
                 }),
             }
         }
+        Metric::Fact(kind) => {
+            let expected = golden.other(metric.name()).unwrap_or(&Json::Null);
+            compare_fact((metric, kind), comparator, expected, request, verdict);
+        }
         Metric::Throughput
         | Metric::OutputThroughput
         | Metric::Efficiency
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
+        | Metric::Count(_)
         | Metric::Latency(_, _) => {}
     }
 }
@@ -107,6 +114,7 @@ fn compare_text(id: u64, rule: Comparator, golden: &str, current: &str, verdict:
             common > 0 && golden[..common] == current[..common]
         }
         Comparator::Exact
+        | Comparator::Occurrence
         | Comparator::SameBits
         | Comparator::Within(_)
         | Comparator::MedianBand(_)
@@ -155,11 +163,13 @@ pub(super) fn current_logprobs(metric: Metric, request: &RequestRecord) -> Optio
         }
         Metric::GeneratedTokens
         | Metric::GeneratedText
+        | Metric::Fact(_)
         | Metric::Throughput
         | Metric::OutputThroughput
         | Metric::Efficiency
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
+        | Metric::Count(_)
         | Metric::Latency(_, _) => None,
     }
 }

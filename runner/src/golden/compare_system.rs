@@ -3,7 +3,7 @@
 use super::comparator::{Comparator, settled};
 use super::compare::{Rules, Run};
 use super::golden_file::Golden;
-use super::metric::{Latency, Metric, Origin};
+use super::metric::{Happening, Latency, Metric, Origin};
 use super::verdict::{Difference, MetricVerdict, Outcome};
 use crate::metrics::{Distribution, Measured, Metrics, Statistic, median, min_samples, significant};
 
@@ -97,11 +97,22 @@ pub(super) fn current_number(metric: Metric, summary: &Metrics) -> Measured {
         Metric::MemMaxAllocatedBytes => summary.mem_max_allocated_bytes.clone(),
         Metric::LifetimePrefillTokenCount => Measured::Value(summary.lifetime_prefill_token_count as f64),
         Metric::Latency(kind, statistic) => latency(summary, kind).get(statistic).clone(),
+        Metric::Count(happening) => Measured::Value(count(summary, happening) as f64),
         Metric::GeneratedTokens
         | Metric::GeneratedText
+        | Metric::Fact(_)
         | Metric::Logprobs
         | Metric::PromptLogprobs
         | Metric::GeneratedLogprobs => Measured::not("it is no system metric"),
+    }
+}
+
+fn count(summary: &Metrics, happening: Happening) -> u64 {
+    match happening {
+        Happening::Evictions => summary.num_evictions,
+        Happening::Pauses => summary.num_pauses,
+        Happening::Suspensions => summary.num_suspensions,
+        Happening::Drains => summary.num_drains,
     }
 }
 
@@ -121,7 +132,9 @@ pub(super) fn representative(metric: Metric, list: &[f64]) -> Option<f64> {
         Metric::OutputThroughput
         | Metric::Efficiency
         | Metric::LifetimePrefillTokenCount
+        | Metric::Count(_)
         | Metric::Latency(_, _)
+        | Metric::Fact(_)
         | Metric::GeneratedTokens
         | Metric::GeneratedText
         | Metric::Logprobs

@@ -7,16 +7,18 @@ use super::compare::Run;
 use super::compare_requests::current_logprobs;
 use super::compare_system::current_number;
 use super::golden_file::{Golden, GoldenRequest, Integrity, SystemValue};
+use super::json::Json;
 use super::metric::{METRICS, Metric, Origin, Scope};
 use super::number::rounded;
 use super::provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};
+use super::request_fact::fact;
 use crate::metrics::{RequestOutcome, RequestRecord, median};
 use crate::plan::Platform;
 
 impl Golden {
     /// The golden that these runs (repeats of one case on one platform) would pass. It has every request's
     /// tokens and text, logprobs where METRICS names them, and every system metric that was measured except
-    /// latencies that METRICS does not name. Of repeats, numbers are medians and the spread is kept.
+    /// latencies and counts that METRICS does not name. Of repeats, numbers are medians and the spread is kept.
     ///
     /// Runs that cannot be a golden are refused with the reason: a request or rank that did not end well, repeats
     /// that disagree, numbers that are not finite, a metric of METRICS that was not measured.
@@ -43,7 +45,7 @@ impl Golden {
         let mut provenance = provenance(platform, runs, command);
         for row in METRICS.iter().filter(|row| row.scope == Scope::System) {
             let metric = row.metric;
-            if matches!(metric, Metric::Latency(_, _)) && !named.contains(&metric) {
+            if matches!(metric, Metric::Latency(_, _) | Metric::Count(_)) && !named.contains(&metric) {
                 continue;
             }
             match system_value(metric, platform, runs, &mut provenance) {
@@ -118,8 +120,20 @@ fn entry(request: &RequestRecord, named: &[Metric]) -> Result<GoldenRequest, Str
         logprobs: logprobs(Metric::Logprobs)?,
         prompt_logprobs: logprobs(Metric::PromptLogprobs)?,
         generated_logprobs: logprobs(Metric::GeneratedLogprobs)?,
-        other: Vec::new(),
+        other: facts(request, named)?,
     })
+}
+
+fn facts(request: &RequestRecord, named: &[Metric]) -> Result<Vec<(String, Json)>, String> {
+    let kinds = named.iter().filter_map(|&metric| {
+        let Metric::Fact(kind) = metric else { return None };
+        Some((metric, kind))
+    });
+    let values = kinds.map(|(metric, kind)| match fact(kind, request) {
+        Some(value) => Ok((metric.name().to_owned(), value)),
+        None => Err(format!("METRICS names {metric}, but request {} has none", request.id)),
+    });
+    values.collect()
 }
 
 /// The metric's value over all runs; its spread, and a band that is wide enough for it, go to the provenance.

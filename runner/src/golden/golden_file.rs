@@ -45,7 +45,7 @@ pub struct GoldenRequest {
     pub prompt_logprobs: Option<Vec<f32>>,
     /// Of generated tokens.
     pub generated_logprobs: Option<Vec<f32>>,
-    /// Fields that nothing is compared with, such as `latency`.
+    /// Other fields: facts about the request ([`super::RequestFact`]), and what nothing is compared with, such as `latency`.
     pub other: Vec<(String, Json)>,
 }
 
@@ -157,11 +157,13 @@ impl GoldenRequest {
             Metric::Logprobs | Metric::PromptLogprobs | Metric::GeneratedLogprobs => {
                 self.logprobs_of(metric).is_some()
             }
+            Metric::Fact(_) => self.other(metric.name()).is_some(),
             Metric::Throughput
             | Metric::OutputThroughput
             | Metric::Efficiency
             | Metric::MemMaxAllocatedBytes
             | Metric::LifetimePrefillTokenCount
+            | Metric::Count(_)
             | Metric::Latency(_, _) => false,
         }
     }
@@ -174,14 +176,27 @@ impl GoldenRequest {
             Metric::GeneratedLogprobs => &self.generated_logprobs,
             Metric::GeneratedTokens
             | Metric::GeneratedText
+            | Metric::Fact(_)
             | Metric::Throughput
             | Metric::OutputThroughput
             | Metric::Efficiency
             | Metric::MemMaxAllocatedBytes
             | Metric::LifetimePrefillTokenCount
+            | Metric::Count(_)
             | Metric::Latency(_, _) => &None,
         };
         list.as_deref()
+    }
+
+    /// A field outside Megatron's compared layout.
+    pub(super) fn other(&self, name: &str) -> Option<&Json> {
+        self.other.iter().find(|(field, value)| field == name && *value != Json::Null).map(|(_, value)| value)
+    }
+
+    /// Takes that field over from another golden, or its absence.
+    pub(super) fn take_other(&mut self, name: &str, from: &GoldenRequest) {
+        self.other.retain(|(field, _)| field != name);
+        self.other.extend(from.other(name).map(|value| (name.to_owned(), value.clone())));
     }
 
     /// The metric's value as JSON, so that any two compare.
@@ -213,7 +228,8 @@ impl SystemValue {
     /// Counts stay integers; what was measured keeps six digits.
     fn to_json(&self, key: &str) -> Json {
         let counts = [Metric::MemMaxAllocatedBytes, Metric::LifetimePrefillTokenCount];
-        let is_count = counts.iter().any(|m| m.name() == key) || key.starts_with("async_sched_");
+        let is_count = counts.iter().any(|m| m.name() == key)
+            || ["async_sched_", "num_"].iter().any(|prefix| key.starts_with(prefix));
         let number = |value: f64| {
             let value = if value.fract() == 0.0 { value } else { rounded(value) };
             if is_count && value >= 0.0 && value.fract() == 0.0 && value < 2f64.powi(53) {

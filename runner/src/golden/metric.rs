@@ -33,6 +33,36 @@ pub enum Metric {
     LifetimePrefillTokenCount,
     /// A statistic of a latency.
     Latency(Latency, Statistic),
+    /// A fact about each request.
+    Fact(RequestFact),
+    /// How often something happened in the run.
+    Count(Happening),
+}
+
+/// Which fact about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestFact {
+    /// Prompt tokens found in the prefix cache.
+    CachedTokens,
+    /// When the timetable sent it.
+    ArrivalOffset,
+    /// The likeliest tokens in the place of each generated one.
+    GeneratedTopN,
+    /// The likeliest tokens in the place of each prompt token from the second on.
+    PromptTopN,
+}
+
+/// What may happen in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Happening {
+    /// A request lost its KV blocks and was computed again.
+    Evictions,
+    /// A request waited for a KV block and kept those it had.
+    Pauses,
+    /// A rank was suspended.
+    Suspensions,
+    /// A request was sent when all before it were answered.
+    Drains,
 }
 
 /// Which latency.
@@ -77,6 +107,10 @@ pub enum Needs {
     LogProbs,
     /// `--return-log-probs` without `--skip-prompt-log-probs`.
     PromptLogProbs,
+    /// `--top-n-logprobs`.
+    TopNLogProbs,
+    /// `--top-n-logprobs` without `--skip-prompt-log-probs`.
+    PromptTopNLogProbs,
     /// The machine's limits, measured in the same run.
     MachineLimits,
 }
@@ -135,6 +169,14 @@ pub const METRICS: &[MetricRow] = &[
     row(Metric::Logprobs, "logprobs", Scope::PerRequest, Better::Same, Needs::LogProbs, "logprobs of prompt and generated tokens"),
     row(Metric::PromptLogprobs, "prompt_logprobs", Scope::PerRequest, Better::Same, Needs::PromptLogProbs, "logprobs of prompt tokens"),
     row(Metric::GeneratedLogprobs, "generated_logprobs", Scope::PerRequest, Better::Same, Needs::LogProbs, "logprobs of generated tokens"),
+    row(Metric::Fact(RequestFact::GeneratedTopN), "generated_top_n_logprobs", Scope::PerRequest, Better::Same, Needs::TopNLogProbs, "the likeliest tokens in the place of each generated one"),
+    row(Metric::Fact(RequestFact::PromptTopN), "prompt_top_n_logprobs", Scope::PerRequest, Better::Same, Needs::PromptTopNLogProbs, "the likeliest tokens in the place of each prompt token"),
+    row(Metric::Fact(RequestFact::CachedTokens), "num_cached_tokens", Scope::PerRequest, Better::Same, Needs::Nothing, "prompt tokens found in the prefix cache"),
+    row(Metric::Fact(RequestFact::ArrivalOffset), "arrival_s", Scope::PerRequest, Better::Same, Needs::Nothing, "when the timetable sent it, seconds"),
+    row(Metric::Count(Happening::Evictions), "num_evictions", Scope::System, Better::Same, Needs::Nothing, "times a request lost its KV blocks, if any"),
+    row(Metric::Count(Happening::Pauses), "num_pauses", Scope::System, Better::Same, Needs::Nothing, "times a request waited for a KV block, if any"),
+    row(Metric::Count(Happening::Suspensions), "num_suspensions", Scope::System, Better::Same, Needs::Nothing, "times a rank was suspended"),
+    row(Metric::Count(Happening::Drains), "num_drains", Scope::System, Better::Same, Needs::Nothing, "requests sent when all before them were answered"),
     row(Metric::Throughput, "throughput", Scope::System, Better::Higher, Needs::Nothing, "generated tokens / latency of each request, tokens/s"),
     row(Metric::OutputThroughput, "output_throughput", Scope::System, Better::Higher, Needs::Nothing, "all generated tokens / wall time, tokens/s"),
     row(Metric::Efficiency, "efficiency", Scope::System, Better::Higher, Needs::MachineLimits, "least possible time on this machine / wall time"),
@@ -197,12 +239,22 @@ impl Metric {
             None => declared.unwrap_or(default),
         };
         match self {
-            Self::GeneratedTokens | Self::LifetimePrefillTokenCount => Comparator::Exact,
+            Self::GeneratedTokens
+            | Self::LifetimePrefillTokenCount
+            | Self::Fact(RequestFact::CachedTokens)
+            | Self::Count(Happening::Suspensions | Happening::Drains) => Comparator::Exact,
+            // A golden keeps six digits more than a timetable needs; other platforms draw the same numbers.
+            Self::Fact(RequestFact::ArrivalOffset) => Comparator::Within(1e-9),
+            // How often depends on when requests come; whether does not.
+            Self::Count(Happening::Evictions | Happening::Pauses) => Comparator::Occurrence,
             Self::GeneratedText => match origin {
                 Origin::Own => Comparator::Exact,
                 Origin::Foreign => Comparator::CommonPrefix,
             },
-            Self::Logprobs | Self::PromptLogprobs | Self::GeneratedLogprobs => {
+            Self::Logprobs
+            | Self::PromptLogprobs
+            | Self::GeneratedLogprobs
+            | Self::Fact(RequestFact::GeneratedTopN | RequestFact::PromptTopN) => {
                 match (tolerance, origin, platform) {
                     (Some(tolerance), _, _) => Comparator::Within(tolerance),
                     (None, Origin::Own, Platform::Cpu | Platform::Vcuda) => Comparator::SameBits,
@@ -237,7 +289,14 @@ impl Metric {
 
     /// Whether TOLERANCES may name it.
     pub fn takes_tolerance(self) -> bool {
-        !matches!(self, Self::GeneratedTokens | Self::GeneratedText | Self::LifetimePrefillTokenCount)
+        !matches!(
+            self,
+            Self::GeneratedTokens
+                | Self::GeneratedText
+                | Self::LifetimePrefillTokenCount
+                | Self::Fact(RequestFact::CachedTokens | RequestFact::ArrivalOffset)
+                | Self::Count(_)
+        )
     }
 }
 

@@ -20,6 +20,7 @@ mod metric;
 mod number;
 mod provenance;
 mod read;
+mod request_fact;
 mod review;
 mod store;
 #[cfg(test)]

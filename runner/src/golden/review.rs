@@ -161,11 +161,13 @@ impl Review {
                 Metric::Logprobs => request.logprobs.clone_from(&new.logprobs),
                 Metric::PromptLogprobs => request.prompt_logprobs.clone_from(&new.prompt_logprobs),
                 Metric::GeneratedLogprobs => request.generated_logprobs.clone_from(&new.generated_logprobs),
+                Metric::Fact(_) => request.take_other(metric.name(), new),
                 Metric::Throughput
                 | Metric::OutputThroughput
                 | Metric::Efficiency
                 | Metric::MemMaxAllocatedBytes
                 | Metric::LifetimePrefillTokenCount
+                | Metric::Count(_)
                 | Metric::Latency(_, _) => {}
             }
         }

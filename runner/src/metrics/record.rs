@@ -59,7 +59,10 @@ pub struct RequestRecord {
     pub rank: Option<u32>,
     /// Times it was dispatched to a rank; 1 without incidents.
     pub num_dispatches: u32,
-    /// When the timetable wanted it sent.
+    /// When the timetable wanted it sent, seconds after its first request; negative = at once.
+    #[serde(default)]
+    pub arrival_s: f64,
+    /// The same on the run's clock.
     pub scheduled_s: f64,
     /// When it was sent.
     pub sent_s: f64,
@@ -80,6 +83,9 @@ pub struct RequestRecord {
     /// Per generated token the likeliest ones in its place, as text with logprobs, likeliest first; where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated_top_n_logprobs: Option<Vec<Vec<(String, f32)>>>,
+    /// The same for prompt positions 1.., where asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_top_n_logprobs: Option<Vec<Vec<(String, f32)>>>,
     /// Prompt tokens that its rank found in the prefix cache.
     #[serde(default)]
     pub num_cached_tokens: u64,

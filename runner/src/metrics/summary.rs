@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::distribution::Distribution;
 use super::efficiency::efficiency;
 use super::measured::Measured;
-use super::record::{RequestOutcome, RequestRecord, RunRecord};
+use super::record::{RankRecord, RequestOutcome, RequestRecord, RunRecord};
 
 /// Summary of one run. Only completed requests count, except where a field says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,18 @@ pub struct Metrics {
     pub mem_max_allocated_bytes: Measured,
     /// Prompt tokens computed, over all ranks.
     pub lifetime_prefill_token_count: u64,
+    /// Times a request lost its KV blocks and was computed again, over all ranks.
+    #[serde(default)]
+    pub num_evictions: u64,
+    /// Times a request waited for a KV block and kept those it had, over all ranks.
+    #[serde(default)]
+    pub num_pauses: u64,
+    /// Times a rank was suspended, over all ranks.
+    #[serde(default)]
+    pub num_suspensions: u64,
+    /// Requests that were sent when all before them were answered; the first one does not count.
+    #[serde(default)]
+    pub num_drains: u64,
 }
 
 /// Service-level objectives, in milliseconds; `None` = no objective. A request with no second token has no
@@ -103,9 +115,28 @@ impl Metrics {
                 Some(bytes) if bytes > 0 => Measured::Value(bytes as f64),
                 Some(_) | None => Measured::not("no rank reported its peak memory"),
             },
-            lifetime_prefill_token_count: record.ranks.iter().map(|rank| rank.num_prefill_tokens).sum(),
+            lifetime_prefill_token_count: over_ranks(record, |rank| rank.num_prefill_tokens),
+            num_evictions: over_ranks(record, |rank| rank.num_evictions),
+            num_pauses: over_ranks(record, |rank| rank.num_pauses),
+            num_suspensions: over_ranks(record, |rank| rank.num_suspensions),
+            num_drains: num_drains(&record.requests),
         }
     }
+}
+
+fn over_ranks(record: &RunRecord, count: impl Fn(&RankRecord) -> u64) -> u64 {
+    record.ranks.iter().map(count).sum()
+}
+
+fn num_drains(requests: &[RequestRecord]) -> u64 {
+    // When the last of the requests so far was answered; unanswered = never.
+    let mut answered_s = f64::NEG_INFINITY;
+    let mut num_drains = 0;
+    for (i, request) in requests.iter().enumerate() {
+        num_drains += u64::from(i > 0 && answered_s <= request.sent_s);
+        answered_s = answered_s.max(request.finished_s.unwrap_or(f64::INFINITY));
+    }
+    num_drains
 }
 
 impl Latencies {

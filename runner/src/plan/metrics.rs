@@ -65,11 +65,17 @@ impl Resolution<'_> {
             self.error_at(at, format!("unknown metric \"{name}\""), Some(&help));
             return false;
         };
-        let (logprobs, all) = match row.needs {
-            Needs::Nothing | Needs::MachineLimits => (false, false),
-            Needs::LogProbs => (true, false),
-            Needs::PromptLogProbs => (true, true),
+        let (logprobs, all, alternatives) = match row.needs {
+            Needs::Nothing | Needs::MachineLimits => (false, false, false),
+            Needs::LogProbs => (true, false, false),
+            Needs::PromptLogProbs => (true, true, false),
+            Needs::TopNLogProbs => (true, false, true),
+            Needs::PromptTopNLogProbs => (true, true, true),
         };
+        if alternatives && !self.is_given("--top-n-logprobs") {
+            self.error_at(at, format!("{name} needs the flag --top-n-logprobs"), None);
+            return false;
+        }
         if logprobs && !self.is_given("--return-log-probs") {
             self.error_at(at, format!("{name} needs the flag --return-log-probs"), None);
             return false;

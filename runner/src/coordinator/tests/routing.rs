@@ -69,9 +69,9 @@ fn decisions_are_noted_with_the_blocks_that_were_looked_at() {
         let ClientMessage::Submit(request) = submit(0) else { panic!("a submission") };
         let prompt = Prompt::Tokens(PROMPT.to_vec());
         let sent = driver.client(CLIENT, ClientMessage::Submit(Submit { prompt, ..request }));
-        let noted = sent.iter().find_map(|command| match command {
-            Command::Routed(decision) => Some(*decision),
-            _ => None,
+        let noted = sent.iter().find_map(|command| {
+            let Command::Routed(decision) = command else { return None };
+            Some(*decision)
         });
         assert_eq!(noted, Some(RoutingDecision { request_id: 0, rank_index: 0, num_hashes }));
     }
