@@ -19,6 +19,7 @@
 //! | `GOLDLAP_THREADS` | host threads that run a kernel, default one per core |
 //! | `CUDA_VISIBLE_DEVICES` | as NVIDIA's driver reads it, by number |
 //! | `GOLDLAP_VCUDA_LOG` | file to which reports are appended, besides standard error |
+//! | `GOLDLAP_VCUDA_PTX` | folder into which the PTX text of every module is written |
 //! | `GOLDLAP_VCUDA_TRACE` | `1`: every call is told with its result |
 //!
 //! # What differs from hardware

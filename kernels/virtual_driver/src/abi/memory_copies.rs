@@ -5,9 +5,9 @@ use super::layout::{Copy2D, Copy3D, End3D};
 use crate::driver::context::{self, Context};
 use crate::driver::copying::{Copy, End, Extent, Place};
 use crate::driver::error::{Error, Result};
-use crate::driver::stream::Stream;
+use crate::driver::stream::{Stream, StreamKind};
 use crate::driver::work::Work;
-use crate::driver::{Driver, capture, driver};
+use crate::driver::{Driver, capture, driver, peer_copy};
 use crate::memory::Kind;
 
 /// Pageable bytes up to this many are taken along at once; for more the call waits.
@@ -34,13 +34,7 @@ pub(super) fn refuse_while_capturing(default_stream: &Stream) -> Result<()> {
 }
 
 fn drain_other_devices(driver: &Driver, context: &Context, copy: &Copy) -> Result<()> {
-    for end in [&copy.to, &copy.from] {
-        let owner = driver.allocations.find(end.address).map(|(_, owner)| owner.device);
-        if let Some(device) = owner.filter(|device| *device != context.device.ordinal) {
-            driver.devices[device].queue.drain()?;
-        }
-    }
-    Ok(())
+    peer_copy::other_devices(driver, context, copy).iter().try_for_each(|device| device.queue.drain())
 }
 
 fn is_pageable(driver: &Driver, end: &End) -> bool {
@@ -53,7 +47,15 @@ pub(super) fn copy_in_order(copy: Copy, stream: &Stream) -> Result<()> {
     let context = stream.owner()?;
     copy.check(&driver.allocations)?;
     let (is_from_pageable, is_to_pageable) = (is_pageable(driver, &copy.from), is_pageable(driver, &copy.to));
-    if stream.capture().is_some() || !(is_from_pageable || is_to_pageable) {
+    if stream.capture().is_some() {
+        return stream.enqueue(Work::Copy(copy));
+    }
+    if !(is_from_pageable || is_to_pageable) {
+        let others = peer_copy::other_devices(driver, &context, &copy);
+        if stream.kind == StreamKind::Legacy && !others.is_empty() {
+            capture::check_legacy_use(stream)?;
+            return peer_copy::submit(&context, copy, &others);
+        }
         return stream.enqueue(Work::Copy(copy));
     }
     let bytes = copy.bytes_read()?;

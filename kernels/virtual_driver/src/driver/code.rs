@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::error::Error;
-use super::fat_binary;
+use super::{fat_binary, report};
 use crate::lower::{self, Program};
 use crate::ptx::{self, Diagnostic};
 
@@ -70,6 +70,7 @@ impl Source {
     /// As `into_text`; `InvalidPtx` with every diagnostic of parser and lowering.
     pub fn compile(self) -> Result<Arc<Program>, Refusal> {
         let text = self.into_text()?;
+        report::keep_ptx(&text);
         let module = ptx::parse(&text).map_err(|found| broken("the PTX text is malformed", &text, &found))?;
         let program =
             lower::lower(&module).map_err(|found| broken("the PTX cannot be run", &text, &found))?;

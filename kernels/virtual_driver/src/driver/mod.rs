@@ -25,6 +25,7 @@ pub mod launch;
 pub mod memory_word;
 pub mod module;
 pub mod node;
+pub mod peer_copy;
 pub mod pointer;
 pub mod pool;
 pub mod queue;

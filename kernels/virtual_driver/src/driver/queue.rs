@@ -39,6 +39,8 @@ pub enum Ordering {
     Blocking,
     /// Waits for nobody.
     NonBlocking,
+    /// Waits for everything that the device was given before, and everything after waits for it.
+    WholeDevice,
 }
 
 /// The stream a command belongs to.
@@ -56,6 +58,8 @@ impl Lane {
     fn holds_back(&self, later: &Lane) -> bool {
         let same_context = self.context == later.context;
         self.stream == later.stream
+            || self.ordering == Ordering::WholeDevice
+            || later.ordering == Ordering::WholeDevice
             || same_context
                 && matches!(
                     (self.ordering, later.ordering),

@@ -7,6 +7,9 @@ pub const LOG_VARIABLE: &str = "GOLDLAP_VCUDA_LOG";
 /// Where set, every call is told with its result.
 pub const TRACE_VARIABLE: &str = "GOLDLAP_VCUDA_TRACE";
 
+/// A folder into which the PTX text of every module is written, so that the lines that reports name can be read.
+pub const PTX_VARIABLE: &str = "GOLDLAP_VCUDA_PTX";
+
 /// Tells a message, each line of it marked.
 pub fn tell(message: &str) {
     let mut text = String::with_capacity(message.len() + 32);
@@ -29,4 +32,17 @@ pub fn tell(message: &str) {
 pub fn is_tracing() -> bool {
     static TRACING: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *TRACING.get_or_init(|| std::env::var_os(TRACE_VARIABLE).is_some_and(|value| value == "1"))
+}
+
+/// Writes a module's text into the folder that is asked for, as `PROCESS-NUMBER.ptx`.
+pub fn keep_ptx(text: &str) {
+    static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let Some(folder) = std::env::var_os(PTX_VARIABLE) else { return };
+    let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let name = format!("{}-{number:04}.ptx", std::process::id());
+    let path = std::path::Path::new(&folder).join(&name);
+    let unfinished = path.with_extension("unfinished");
+    if let Err(error) = std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, &path)) {
+        tell(&format!("{PTX_VARIABLE}: cannot write {}: {error}", path.display()));
+    }
 }

@@ -141,9 +141,13 @@ fn initialise(variable: &Variable, globals: &Globals) -> Result<ModuleVariable, 
     })
 }
 
-/// Adds a shared variable to the program and returns its number.
+/// Adds a shared variable to the program and returns its number. An `.extern` array whose size is written is as long as
+/// that whatever the launch says (Taichi writes its block-shared arrays so); any other `.extern` lies in the launch's
+/// dynamic bytes.
 pub(super) fn add_shared(program: &mut Program, variable: &Variable) -> u32 {
-    let is_dynamic = variable.linkage == Linkage::Extern || variable.dimensions.first() == Some(&None);
+    let has_size = !variable.dimensions.is_empty() && variable.bytes() > 0;
+    let is_dynamic =
+        variable.dimensions.first() == Some(&None) || variable.linkage == Linkage::Extern && !has_size;
     program.shared.push(SharedVariable {
         name: variable.name.clone(),
         bytes: if is_dynamic { 0 } else { variable.bytes().min(LARGEST) },

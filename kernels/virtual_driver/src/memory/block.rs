@@ -4,8 +4,12 @@ use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 
 use super::Fill;
 
-/// What CUDA promises of every allocation, in bytes.
-pub(super) const ALIGNMENT: usize = 512;
+/// How every allocation is aligned, in bytes: the granularity in which hardware divides its pages among small ones.
+const ALIGNMENT: usize = 512;
+/// From this size on an allocation has pages of its own.
+const PAGED_FROM: u64 = 1 << 20;
+/// A page of a device. Programs rely on the alignment of large allocations (Taichi takes 4 KiB for granted).
+const PAGE: usize = 2 << 20;
 
 /// Memory that is given back when the last owner lets go.
 #[derive(Debug)]
@@ -22,7 +26,8 @@ unsafe impl Sync for HostBlock {}
 impl HostBlock {
     /// Allocates `bytes`; `None` where the host has not so much.
     pub(super) fn new(bytes: u64, fill: Fill) -> Option<Self> {
-        let layout = Layout::from_size_align(usize::try_from(bytes).ok()?.max(1), ALIGNMENT).ok()?;
+        let alignment = if bytes >= PAGED_FROM { PAGE } else { ALIGNMENT };
+        let layout = Layout::from_size_align(usize::try_from(bytes).ok()?.max(1), alignment).ok()?;
         let start = match fill {
             // SAFETY: the layout's size is not zero.
             Fill::Zeros => unsafe { alloc_zeroed(layout) },

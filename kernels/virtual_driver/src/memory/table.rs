@@ -289,6 +289,13 @@ mod tests {
     }
 
     #[test]
+    fn large_allocations_begin_at_a_page() {
+        let memory = DeviceMemory::new(8 << 20, Fill::default());
+        let (small, large) = (memory.allocate(100, Kind::Device), memory.allocate(1 << 20, Kind::Device));
+        assert_eq!((small.unwrap() % 512, large.unwrap() % (2 << 20)), (0, 0));
+    }
+
+    #[test]
     fn registered_memory_is_reachable_and_does_not_overlap() {
         let memory = DeviceMemory::new(1000, Fill::Zeros);
         let mut host = vec![7_u8; 64];

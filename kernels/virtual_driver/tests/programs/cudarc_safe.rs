@@ -83,7 +83,6 @@ fn a_captured_graph_is_replayed() {
 }
 
 #[test]
-#[ignore = "known defect: a peer copy on the null streams of two devices is not ordered after the other device's fill"]
 fn two_devices_exchange_memory() {
     run_with("cudarc_safe::two_devices_exchange_memory", &[("GOLDLAP_VIRTUAL_DEVICES", "2")], || {
         assert_eq!(CudaContext::device_count().unwrap(), 2);

@@ -1,6 +1,6 @@
-//! Programs by others, in Python. They need packages from PyPI, so the test is asked for:
+//! Programs by others, in Python. They need packages from PyPI (`tests/third_party/requirements.txt`), so the tests are
+//! asked for, as `.ci/run` does:
 //! `GOLDLAP_PYTHON=/path/to/venv/bin/python cargo test -p goldlap-virtual-driver --test programs -- --ignored third_party`.
-//! `tests/third_party/requirements.txt` names the packages.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,4 +36,16 @@ fn tinygrad() {
 #[ignore = "needs packages from PyPI"]
 fn numba_cuda() {
     run_script("numba_kernels.py");
+}
+
+#[test]
+#[ignore = "needs packages from PyPI"]
+fn drjit() {
+    run_script("drjit_arrays.py");
+}
+
+#[test]
+#[ignore = "needs packages from PyPI"]
+fn taichi() {
+    run_script("taichi_kernels.py");
 }
