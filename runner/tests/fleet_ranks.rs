@@ -104,6 +104,7 @@ impl Stage {
             coordinator: coordinator.to_owned(),
             packed_model: self.model.clone(),
             platform: Platform::Cpu,
+            device: rank as usize,
             engine: engine_plan(),
             seed: SEED,
             default_termination_id: None,
@@ -157,7 +158,7 @@ fn alone(stage: &Stage) -> Result<Vec<Answer>, Failed> {
             termination_id: None,
         },
     };
-    let backend = Backend::open(&Platform::Cpu, &stage.model, &engine_plan())?;
+    let backend = Backend::open(&Platform::Cpu, &stage.model, &engine_plan(), 0)?;
     let requests = requests().into_iter().enumerate().map(engine_request).collect();
     let run = generate(backend.model, backend.limits, SEED, Clock::start(), requests, |_| {});
     let answer = |result: Result<goldlap::engine::FinishedRequest, String>| {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::batch::{CudaBatch, encode, is_decode};
+use super::batch::{CudaBatch, encode};
 use super::buffer::{CudaBuffer, CudaFloats, CudaHalves};
 use super::device::Device;
 use super::driver::Driver;
+use super::graph_shapes::GraphShapes;
 use super::matrix::CudaMatrix;
 use super::operators::{self, CudaKvCache};
-use super::tape::{Tape, TapeCounts};
+use super::tape::Tape;
 use crate::ops::batch::RaggedBatch;
 use crate::ops::error::{OpError, require_len};
+use crate::ops::graph_counts::GraphCounts;
 use crate::ops::kv_cache::KvGeometry;
 use crate::ops::matrix::PackedMatrix;
 use crate::ops::rotary::RotaryFrequencies;
@@ -52,6 +54,8 @@ pub(super) struct SamplingPlan<D: Device> {
 pub struct CudaBackend<D: Device = Driver> {
     pub(super) device: D,
     pub(super) tape: Tape<D>,
+    /// Steps that run as graphs.
+    shapes: GraphShapes,
     /// Query heads per key/value head, as the last attention had it.
     pub(super) group: usize,
     /// The batch loaded last, where its number of rows stands, and that number.
@@ -71,21 +75,27 @@ pub struct CudaBackend<D: Device = Driver> {
 }
 
 impl CudaBackend<Driver> {
-    /// The backend on device `ordinal` of the CUDA driver; `graphs`: decode steps run as CUDA graphs.
+    /// The backend on device `ordinal` of the CUDA driver; `graphs`: which steps run as CUDA graphs.
     ///
     /// # Errors
     /// There is no driver or no such device, it is older than compute capability 8.0, or the driver refuses.
-    pub fn new(ordinal: usize, graphs: bool) -> Result<Self, OpError> {
+    pub fn new(ordinal: usize, graphs: GraphShapes) -> Result<Self, OpError> {
         Ok(Self::on(Driver::new(ordinal)?, graphs))
+    }
+
+    /// The device.
+    pub fn driver(&self) -> &Driver {
+        &self.device
     }
 }
 
 impl<D: Device> CudaBackend<D> {
     /// The backend on a device.
-    pub fn on(device: D, graphs: bool) -> Self {
+    pub fn on(device: D, graphs: GraphShapes) -> Self {
         Self {
             device,
-            tape: Tape::new(graphs),
+            tape: Tape::new(),
+            shapes: graphs,
             group: 1,
             live: None,
             frequencies: None,
@@ -96,11 +106,6 @@ impl<D: Device> CudaBackend<D> {
             plan: SamplingPlan { rows: Vec::new(), drawn_from: None },
             words: Vec::new(),
         }
-    }
-
-    /// How steps were run so far.
-    pub fn tape_counts(&self) -> TapeCounts {
-        self.tape.counts()
     }
 
     /// The first `len` elements of a buffer, after all operators that were called before.
@@ -145,7 +150,7 @@ impl<D: Device> CudaBackend<D> {
         {
             let mut encoded = batch.encoded.borrow_mut();
             encoded.group = self.group;
-            encoded.bucketed = is_decode(&batch.host, self.group);
+            encoded.room = self.shapes.room_for(&batch.host);
             encoded.tasks = encode(&batch.host, self.group, &mut self.words);
             let bytes: &[u8] = bytemuck::cast_slice(&self.words);
             if encoded.memory.is_none() || encoded.capacity < bytes.len() {
@@ -189,12 +194,20 @@ impl<D: Device> Backend for CudaBackend<D> {
     }
     fn load_batch(&mut self, host: &RaggedBatch, device: &mut CudaBatch<D>) -> Result<(), OpError> {
         self.tape.run(&mut self.device)?;
+        self.tape.begin_step(&self.device);
         self.plan.rows.clear();
         self.plan.drawn_from = None;
         device.host.clone_from(host);
         self.upload_batch(device)?;
-        self.tape.recurring = device.encoded.borrow().bucketed;
+        self.tape.room = device.encoded.borrow().room;
         Ok(())
+    }
+
+    fn graph_counts(&self) -> Option<GraphCounts> {
+        (!self.shapes.is_none()).then(|| self.tape.counts(&self.device))
+    }
+    fn reset_graph_counts(&mut self) {
+        self.tape.reset_counts(&self.device);
     }
 
     fn plan_sampling(&mut self, rows: &[SampleRow]) -> Result<(), OpError> {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::device::Device;
+use super::graph_shapes::graded;
 use crate::ops::BatchInfo;
 use crate::ops::attention::KEY_SPLIT;
 use crate::ops::batch::RaggedBatch;
@@ -15,8 +16,6 @@ const FEW_VECTORS: usize = 16;
 const MANY_VECTORS: usize = 64;
 /// "None" in a table.
 const NONE: u32 = u32::MAX;
-/// Most rows of a step whose launches cover a whole bucket of batch sizes.
-const MAX_BUCKETED_ROWS: usize = 512;
 
 /// Words of the head of the array, in order.
 #[derive(Clone, Copy)]
@@ -62,13 +61,14 @@ pub(super) struct Encoded<D: Device> {
     /// Query heads per key/value head that the tasks were made for.
     pub(super) group: usize,
     pub(super) tasks: AttentionTasks,
-    pub(super) bucketed: bool,
+    /// Rows that the step's launches cover, where it may come again as a graph.
+    pub(super) room: Option<usize>,
 }
 
 impl<D: Device> Default for CudaBatch<D> {
     fn default() -> Self {
         let tasks = AttentionTasks::default();
-        let encoded = Encoded { memory: None, capacity: 0, group: 0, tasks, bucketed: false };
+        let encoded = Encoded { memory: None, capacity: 0, group: 0, tasks, room: None };
         Self { host: RaggedBatch::default(), encoded: RefCell::new(encoded) }
     }
 }
@@ -95,26 +95,15 @@ impl<D: Device> CudaBatch<D> {
         memory.ok_or_else(|| OpError::new("batch", "it was never loaded (Backend::load_batch)"))
     }
 
-    /// How many blocks a launch gets for `count` units of work: all launches of a decode step cover a bucket, so that steps of
-    /// similar size are the same sequence of launches.
+    /// How many blocks a launch gets for `count` units of work: the launches of a step that may come again as a graph cover
+    /// more, so that steps of similar size are the same sequence of launches.
     pub(super) fn covered(&self, count: usize) -> usize {
-        if self.encoded.borrow().bucketed { bucket(count) } else { count }
+        match self.encoded.borrow().room {
+            None => count,
+            Some(room) if count == self.host.rows() => room,
+            Some(_) => graded(count),
+        }
     }
-}
-
-/// The smallest bucket that holds `count`.
-pub(super) fn bucket(count: usize) -> usize {
-    match count {
-        0..=16 => count.next_power_of_two(),
-        17..=64 => count.next_multiple_of(8),
-        65..=256 => count.next_multiple_of(32),
-        257.. => count.next_multiple_of(128),
-    }
-}
-
-/// Whether every sequence is so short that one block takes all its query vectors: a decode step.
-pub(super) fn is_decode(batch: &RaggedBatch, group: usize) -> bool {
-    batch.rows() <= MAX_BUCKETED_ROWS && batch.sequences.iter().all(|span| span.rows * group <= FEW_VECTORS)
 }
 
 /// Writes the array for `group` query heads per key/value head.
@@ -238,13 +227,5 @@ mod tests {
         assert_eq!(tasks, AttentionTasks { few: 1, many: 3, combines: 0, partial_slots: 0 });
         let many = words[Word::Many as usize] as usize;
         assert_eq!(words[many..many + 6], [0, 128, 0, 64, 0, 0]);
-        assert!(is_decode(&batch(&[(5, 8)]), 2) && !is_decode(&batch(&[(5, 9)]), 2));
-    }
-
-    #[test]
-    fn buckets_hold_their_counts_and_are_few() {
-        let buckets: std::collections::BTreeSet<usize> = (1..=512).map(bucket).collect();
-        assert!((1..=512).all(|count| bucket(count) >= count));
-        assert!(buckets.len() < 24, "{buckets:?}");
     }
 }

@@ -60,6 +60,9 @@ pub trait Device {
     /// The device refuses.
     unsafe fn replay(&mut self, graph: &Self::Graph) -> Result<(), OpError>;
 
+    /// Allocations made so far, of device memory and of pinned host memory.
+    fn allocations(&self) -> u64;
+
     /// Waits for everything that was queued.
     ///
     /// # Errors

@@ -10,13 +10,12 @@ use cudarc::driver::{
 };
 
 use super::device::Device;
+use super::jit_log::why_refused;
 use super::launch::Launch;
 use super::probe::devices;
 use super::registry::{Kernel, Module};
 use crate::ops::error::OpError;
 
-/// The oldest GPUs that the committed PTX serves.
-const NEEDED_CAPABILITY: (i32, i32) = (8, 0);
 /// Dynamic shared memory that a kernel may use without asking.
 const FREE_SHARED: u32 = 48 * 1024;
 /// Uploads of at most this many bytes go through pinned memory and do not wait.
@@ -35,6 +34,7 @@ pub struct Driver {
     next_upload: usize,
     /// Pinned memory for results.
     results: Option<PinnedHostSlice<u8>>,
+    allocations: u64,
 }
 
 /// Device memory, freed in stream order.
@@ -67,7 +67,7 @@ impl Driver {
         let device = all.get(ordinal);
         let device = device
             .ok_or_else(|| open(format!("device {ordinal} of {}: there is no such device", all.len())))?;
-        if device.compute_capability < NEEDED_CAPABILITY {
+        if !device.is_supported() {
             let (major, minor) = device.compute_capability;
             return Err(open(format!(
                 "{} has compute capability {major}.{minor}, 8.0 is needed",
@@ -86,6 +86,7 @@ impl Driver {
             uploads: Vec::new(),
             next_upload: 0,
             results: None,
+            allocations: 0,
         })
     }
 
@@ -111,16 +112,36 @@ impl Driver {
 
     fn load(&mut self, module: Module) -> Result<Arc<CudaModule>, OpError> {
         let (name, text) = module.ptx();
-        let loaded = self.context.load_module(text.into()).map_err(refused(name))?;
+        let loaded = self.load_text(name, text)?;
         self.modules.insert(module, Arc::clone(&loaded));
         Ok(loaded)
     }
 
-    fn pinned(&self, bytes: usize) -> Result<PinnedHostSlice<u8>, OpError> {
+    /// Loads PTX text; `name` is its file, for the error.
+    ///
+    /// # Errors
+    /// The driver refuses it: its code, and what its compiler says.
+    pub fn load_text(&self, name: &'static str, text: &str) -> Result<Arc<CudaModule>, OpError> {
+        self.context.load_module(text.into()).map_err(|error| {
+            let log = why_refused(text);
+            OpError::new(name, format!("this PTX cannot be loaded: the CUDA driver says {error}\n{log}"))
+        })
+    }
+
+    /// Bytes of device memory that are free now, and all of them.
+    ///
+    /// # Errors
+    /// The driver refuses.
+    pub fn memory_info(&self) -> Result<(usize, usize), OpError> {
+        self.context.mem_get_info().map_err(refused("memory"))
+    }
+
+    fn pinned(&mut self, bytes: usize) -> Result<PinnedHostSlice<u8>, OpError> {
         let flags = 0;
         // SAFETY: the memory is written before it is read.
         let pinned = unsafe { self.context.alloc_pinned_with_flags::<u8>(bytes, flags) };
         let mut pinned = pinned.map_err(refused("pinned memory"))?;
+        self.allocations += 1;
         let start = pinned.as_mut_ptr().map_err(refused("pinned memory"))?;
         // SAFETY: `start` is valid for `bytes` bytes, which nothing else refers to.
         unsafe { start.write_bytes(0, bytes) };
@@ -161,9 +182,15 @@ impl Device for Driver {
     type Graph = DriverGraph;
 
     fn allocate(&mut self, bytes: usize) -> Result<DriverMemory, OpError> {
-        let fail = |error| OpError::new("allocate", format!("{bytes} bytes: the CUDA driver says {error}"));
         // An allocation of nothing has no address.
-        let slice = self.stream.alloc_zeros::<u8>(bytes.max(1)).map_err(fail)?;
+        let slice = self.stream.alloc_zeros::<u8>(bytes.max(1)).map_err(|error| {
+            let room = self.memory_info().map_or_else(
+                |_| String::new(),
+                |(free, total)| format!(" ({free} of the device's {total} bytes are free)"),
+            );
+            OpError::new("allocate", format!("{bytes} bytes{room}: the CUDA driver says {error}"))
+        })?;
+        self.allocations += 1;
         let address = slice.device_ptr(&self.stream).0;
         Ok(DriverMemory { slice, address, bytes })
     }
@@ -260,6 +287,10 @@ impl Device for Driver {
 
     unsafe fn replay(&mut self, graph: &DriverGraph) -> Result<(), OpError> {
         graph.0.launch().map_err(refused("graph launch"))
+    }
+
+    fn allocations(&self) -> u64 {
+        self.allocations
     }
 
     fn synchronize(&mut self) -> Result<(), OpError> {

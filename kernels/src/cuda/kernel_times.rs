@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::CudaBackend;
 use super::device::Device;
+use super::graph_shapes::GraphShapes;
 use super::launch::Launch;
 use super::launch_work::{LaunchWork, UniformStep, launch_work};
 use super::registry::Kernel;
@@ -85,6 +86,9 @@ impl<D: Device> Device for SharedDevice<D> {
         // SAFETY: the caller vouches for every launch of the graph.
         self.with(|it| unsafe { it.device.replay(graph) })
     }
+    fn allocations(&self) -> u64 {
+        self.with(|it| it.device.allocations())
+    }
     fn synchronize(&mut self) -> Result<(), OpError> {
         self.with(|it| it.device.synchronize())
     }
@@ -114,7 +118,7 @@ impl<'a, D: Device> KernelTimer<'a, D> {
         now_s: &'a dyn Fn() -> f64,
     ) -> Result<Self, CheckpointError> {
         let device = Arc::new(Mutex::new(Remembering { device, launches: Vec::new() }));
-        let backend = CudaBackend::on(SharedDevice(Arc::clone(&device)), false);
+        let backend = CudaBackend::on(SharedDevice(Arc::clone(&device)), GraphShapes::none());
         let model = Gpt::new(backend, packed, kv_shape)?;
         Ok(Self { device: SharedDevice(device), model, limits, passes: passes.max(1), now_s })
     }

@@ -46,7 +46,7 @@ pub fn measure_limits<D: Device>(
     let mut rate = |launch, work: f64| -> Result<f64, OpError> {
         let mut failure = None;
         let mut pass = |repeats: usize| {
-            let mut tape = Tape::new(false);
+            let mut tape = Tape::new();
             (0..repeats).for_each(|_| tape.push(launch, [&data, &sink]));
             let outcome = tape.run(device).and_then(|()| device.synchronize());
             failure = failure.take().or(outcome.err());

@@ -63,15 +63,24 @@ fn attention_width(head_dim: usize) -> Result<(usize, Kernel, Kernel), OpError> 
     })
 }
 
+/// Bytes of device memory that a cache takes: heads are padded to a width that attention is compiled for.
+///
+/// # Errors
+/// There is no such cache, or it is larger than memory can be.
+pub fn kv_cache_bytes(geometry: KvGeometry) -> Result<usize, OpError> {
+    geometry.check()?;
+    let (width, ..) = attention_width(geometry.head_dim)?;
+    let KvGeometry { layers, kv_heads, block_size, num_blocks, .. } = geometry;
+    let sizes = [2, layers, num_blocks, kv_heads, 2, block_size, width];
+    let bytes = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    bytes.ok_or_else(|| OpError::new("kv_cache", format!("{geometry:?} overflows memory")))
+}
+
 impl<D: Device> CudaKvCache<D> {
     pub(super) fn new(device: &mut D, geometry: KvGeometry) -> Result<Self, OpError> {
-        geometry.check()?;
+        let bytes = kv_cache_bytes(geometry)?;
         let (width, ..) = attention_width(geometry.head_dim)?;
-        let KvGeometry { layers, kv_heads, block_size, num_blocks, .. } = geometry;
-        let sizes = [2, layers, num_blocks, kv_heads, 2, block_size, width];
-        let bytes = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        let bytes =
-            bytes.ok_or_else(|| OpError::new("kv_cache", format!("{geometry:?} overflows memory")))?;
+        let KvGeometry { kv_heads, block_size, num_blocks, .. } = geometry;
         let layout = KvLayout {
             num_blocks: word(num_blocks)?,
             kv_heads: word(kv_heads)?,
@@ -261,7 +270,6 @@ pub(super) fn attention<D: Device>(cuda: &mut Cuda<D>, args: Attention<'_, Cuda<
     if args.batch.encoded.borrow().group != group {
         cuda.group = group;
         cuda.upload_batch(args.batch)?;
-        cuda.tape.recurring &= args.batch.encoded.borrow().bucketed;
     }
     let batch = args.batch.memory()?;
     let AttentionTasks { few, many, combines, partial_slots } = args.batch.encoded.borrow().tasks;

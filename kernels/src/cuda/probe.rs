@@ -2,6 +2,9 @@
 
 use cudarc::driver::{result, sys};
 
+/// The oldest GPUs that the committed PTX serves.
+const NEEDED_CAPABILITY: (i32, i32) = (8, 0);
+
 /// One CUDA device as the driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CudaDevice {
@@ -13,6 +16,18 @@ pub struct CudaDevice {
     pub compute_capability: (i32, i32),
     /// Bytes of device memory.
     pub total_memory: usize,
+}
+
+impl CudaDevice {
+    /// It executes PTX on the CPU: it is of the virtual driver.
+    pub fn is_virtual(&self) -> bool {
+        self.name.starts_with("Goldlap Virtual GPU")
+    }
+
+    /// The committed PTX serves it.
+    pub fn is_supported(&self) -> bool {
+        self.compute_capability >= NEEDED_CAPABILITY
+    }
 }
 
 /// Why no CUDA device can be used.

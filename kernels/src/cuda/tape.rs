@@ -7,31 +7,33 @@ use std::sync::Arc;
 use super::device::Device;
 use super::launch::Launch;
 use crate::ops::error::OpError;
+use crate::ops::graph_counts::GraphCounts;
 
 /// Graphs that are kept; the one used longest ago goes first.
 const MAX_GRAPHS: usize = 64;
-
-/// What was run, for tests and reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TapeCounts {
-    /// Sequences that ran launch by launch.
-    pub eager: u64,
-    /// Graphs made.
-    pub captured: u64,
-    /// Sequences that ran as a graph.
-    pub replayed: u64,
-}
 
 /// Launches that have not run yet, and the graphs of sequences that recur.
 pub(super) struct Tape<D: Device> {
     launches: Vec<Launch>,
     memory: Vec<Arc<D::Memory>>,
-    /// The sequence is worth a graph when it comes again.
-    pub(super) recurring: bool,
-    pub(super) graphs_enabled: bool,
+    /// The step is worth a graph when it comes again; rows that its launches cover.
+    pub(super) room: Option<usize>,
+    graphs_enabled: bool,
     entries: Vec<Entry<D>>,
     clock: u64,
-    counts: TapeCounts,
+    step: Step,
+    counts: GraphCounts,
+    /// Allocations of the device when the counts were last reset.
+    allocations_before: u64,
+}
+
+/// What of the step that is under way has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing yet; the device had made so many allocations when it began.
+    Begun { allocations: u64 },
+    /// Its main sequence; what comes after (reading logits, drawing again) is not a step of its own.
+    Counted,
 }
 
 /// A sequence that was run, and its graph once it came twice.
@@ -44,20 +46,33 @@ struct Entry<D: Device> {
 }
 
 impl<D: Device> Tape<D> {
-    pub(super) fn new(graphs_enabled: bool) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             launches: Vec::new(),
             memory: Vec::new(),
-            recurring: false,
-            graphs_enabled,
+            room: None,
+            graphs_enabled: true,
             entries: Vec::new(),
             clock: 0,
-            counts: TapeCounts::default(),
+            step: Step::Counted,
+            counts: GraphCounts::default(),
+            allocations_before: 0,
         }
     }
 
-    pub(super) fn counts(&self) -> TapeCounts {
-        self.counts
+    /// Totals since the last reset.
+    pub(super) fn counts(&self, device: &D) -> GraphCounts {
+        GraphCounts { allocations: device.allocations() - self.allocations_before, ..self.counts.clone() }
+    }
+
+    pub(super) fn reset_counts(&mut self, device: &D) {
+        self.counts = GraphCounts::default();
+        self.allocations_before = device.allocations();
+    }
+
+    /// A step begins; call before anything is allocated for it.
+    pub(super) fn begin_step(&mut self, device: &D) {
+        self.step = Step::Begun { allocations: device.allocations() };
     }
 
     /// Appends a launch whose arguments point into `memory`.
@@ -79,19 +94,30 @@ impl<D: Device> Tape<D> {
         if self.launches.is_empty() {
             return Ok(());
         }
-        let outcome = if self.recurring && self.graphs_enabled {
-            self.run_recurring(device)
-        } else {
-            self.run_eagerly(device)
+        let room = self.room.take().filter(|_| self.graphs_enabled);
+        let outcome = match room {
+            Some(_) => self.run_recurring(device),
+            None => self.run_eagerly(device).map(|()| false),
         };
         self.launches.clear();
         self.memory.clear();
-        self.recurring = false;
-        outcome
+        self.count(room.filter(|_| outcome == Ok(true)), device);
+        outcome.map(|_| ())
+    }
+
+    /// Counts the step under way, if this was its main sequence; `replayed`: rows of the graph that ran.
+    fn count(&mut self, replayed: Option<usize>, device: &D) {
+        let Step::Begun { allocations } = std::mem::replace(&mut self.step, Step::Counted) else { return };
+        match replayed {
+            None => self.counts.eager_steps += 1,
+            Some(rows) => {
+                *self.counts.replays.entry(rows).or_default() += 1;
+                self.counts.allocations_in_replays += device.allocations() - allocations;
+            }
+        }
     }
 
     fn run_eagerly(&mut self, device: &mut D) -> Result<(), OpError> {
-        self.counts.eager += 1;
         for launch in &self.launches {
             // SAFETY: operators build launches from checked arguments and hand their memory to the tape, which keeps it until
             // the launch is queued; memory is freed in queue order.
@@ -100,19 +126,20 @@ impl<D: Device> Tape<D> {
         Ok(())
     }
 
-    fn run_recurring(&mut self, device: &mut D) -> Result<(), OpError> {
+    /// Whether a graph was replayed.
+    fn run_recurring(&mut self, device: &mut D) -> Result<bool, OpError> {
         self.clock += 1;
         let known = self.entries.iter().position(|entry| entry.launches == self.launches);
         let Some(index) = known else {
             self.remember();
-            return self.run_eagerly(device);
+            return self.run_eagerly(device).map(|()| false);
         };
         if self.entries[index].graph.is_none() {
             // SAFETY: as in `run_eagerly`; the entry keeps the memory as long as the graph.
             let graph = unsafe { device.capture(&self.launches) }?;
             let Some(graph) = graph else {
                 self.graphs_enabled = false;
-                return self.run_eagerly(device);
+                return self.run_eagerly(device).map(|()| false);
             };
             self.counts.captured += 1;
             self.entries[index].graph = Some(graph);
@@ -120,12 +147,10 @@ impl<D: Device> Tape<D> {
         }
         let entry = &mut self.entries[index];
         entry.used = self.clock;
-        if let Some(graph) = &entry.graph {
-            self.counts.replayed += 1;
-            // SAFETY: the entry holds all memory that the graph refers to.
-            unsafe { device.replay(graph) }?;
-        }
-        Ok(())
+        let Some(graph) = &entry.graph else { return Ok(false) };
+        // SAFETY: the entry holds all memory that the graph refers to.
+        unsafe { device.replay(graph) }?;
+        Ok(true)
     }
 
     fn remember(&mut self) {

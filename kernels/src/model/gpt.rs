@@ -18,6 +18,7 @@ use crate::cpu::{CpuBackend, Isa};
 use crate::cuda::CudaBackend;
 use crate::ops::batch::{HeadRow, RaggedBatch};
 use crate::ops::error::OpError;
+use crate::ops::graph_counts::GraphCounts;
 use crate::ops::kv_cache::KvGeometry;
 use crate::ops::norm::NormKind;
 use crate::ops::rotary::RotaryFrequencies;
@@ -59,23 +60,6 @@ impl CpuModel {
 
 /// The GPT on a CUDA device.
 pub type CudaModel = Gpt<CudaBackend>;
-
-impl CudaModel {
-    /// Brings a packed model to device `ordinal` of the CUDA driver. `graphs`: decode steps run as CUDA graphs (same bits).
-    ///
-    /// # Errors
-    /// The file is damaged, there is no driver or no such device, or model and cache do not fit into its memory.
-    pub fn open_cuda(
-        packed: &Path,
-        kv_shape: KvCacheShape,
-        ordinal: usize,
-        graphs: bool,
-    ) -> Result<Self, CheckpointError> {
-        let backend = CudaBackend::new(ordinal, graphs);
-        let backend = backend.map_err(|error| CheckpointError(error.to_string()))?;
-        Self::new(backend, &PackedModel::open(packed)?, kv_shape)
-    }
-}
 
 impl<B: Backend> Gpt<B> {
     /// Brings the weights to `backend` and makes an empty cache.
@@ -317,5 +301,13 @@ impl<B: Backend> LanguageModel for Gpt<B> {
 
     fn last_step_cost(&self) -> StepCost {
         self.cost
+    }
+
+    fn graph_counts(&self) -> Option<GraphCounts> {
+        self.backend.graph_counts()
+    }
+
+    fn reset_graph_counts(&mut self) {
+        self.backend.reset_graph_counts();
     }
 }

@@ -174,6 +174,11 @@ impl PackedModel {
         &self.fingerprint
     }
 
+    /// Bytes of the file: all weights as they are packed.
+    pub fn num_bytes(&self) -> usize {
+        self.file.0.len()
+    }
+
     /// Trained values; a tied embedding counts once.
     pub fn num_parameters(&self) -> u64 {
         self.config.num_parameters()

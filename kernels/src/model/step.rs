@@ -1,5 +1,7 @@
 //! The door between engine and model: one forward step over a ragged batch.
 
+use crate::ops::graph_counts::GraphCounts;
+
 /// One sequence's share of a step.
 #[derive(Clone, Debug)]
 pub struct SequenceSlice<'a> {
@@ -103,4 +105,12 @@ pub trait LanguageModel {
 
     /// Cost of the last step.
     fn last_step_cost(&self) -> StepCost;
+
+    /// How steps ran as captured graphs since the last reset; `None` where nothing is captured.
+    fn graph_counts(&self) -> Option<GraphCounts> {
+        None
+    }
+
+    /// Starts [`LanguageModel::graph_counts`] anew: what warms up is not counted.
+    fn reset_graph_counts(&mut self) {}
 }

@@ -24,6 +24,7 @@ pub mod attention;
 pub mod batch;
 pub mod embedding;
 pub mod error;
+pub mod graph_counts;
 pub mod kv_cache;
 pub mod lm_head;
 pub mod matmul;
@@ -115,6 +116,13 @@ pub trait Backend: Sized {
         let _ = rows;
         Ok(())
     }
+
+    /// How steps ran as captured graphs since the last reset; `None` where the backend captures none.
+    fn graph_counts(&self) -> Option<graph_counts::GraphCounts> {
+        None
+    }
+    /// Starts [`Backend::graph_counts`] anew.
+    fn reset_graph_counts(&mut self) {}
 
     /// See [`embedding::Embedding`].
     fn embed(&mut self, args: embedding::Embedding<'_, Self>) -> Result<(), OpError>;

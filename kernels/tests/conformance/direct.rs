@@ -16,6 +16,7 @@ pub(crate) struct DirectDevice {
     memory: Arc<DeviceMemory>,
     images: HashMap<Module, Image>,
     options: Options,
+    allocations: u64,
 }
 
 /// An allocation; freed when dropped.
@@ -35,7 +36,12 @@ impl Drop for DirectMemory {
 impl DirectDevice {
     pub(crate) fn new() -> Self {
         let memory = Arc::new(DeviceMemory::new(4 << 30, Fill::default()));
-        Self { memory, images: HashMap::new(), options: Options { threads: 2, ..Options::default() } }
+        Self {
+            memory,
+            images: HashMap::new(),
+            options: Options { threads: 2, ..Options::default() },
+            allocations: 0,
+        }
     }
 
     fn image(&mut self, module: Module) -> Result<&Image, OpError> {
@@ -64,6 +70,7 @@ impl Device for DirectDevice {
             |error: goldlap_virtual_driver::memory::MemoryError| OpError::new("allocate", error.to_string());
         let address = self.memory.allocate(bytes as u64, Kind::Device).map_err(fail)?;
         self.memory.write(address, &vec![0; bytes]).map_err(fail)?;
+        self.allocations += 1;
         Ok(DirectMemory { memory: Arc::clone(&self.memory), address, bytes })
     }
 
@@ -108,6 +115,10 @@ impl Device for DirectDevice {
             unsafe { self.launch(launch) }?;
         }
         Ok(())
+    }
+
+    fn allocations(&self) -> u64 {
+        self.allocations
     }
 
     fn synchronize(&mut self) -> Result<(), OpError> {

@@ -17,16 +17,16 @@ use std::process::Command;
 
 use direct::DirectDevice;
 use goldlap_kernels::cpu::{CpuBackend, Isa};
-use goldlap_kernels::cuda::CudaBackend;
 use goldlap_kernels::cuda::virtual_driver::{VirtualDriver, find_library};
+use goldlap_kernels::cuda::{CudaBackend, GraphShapes};
 
 /// The CUDA kernels in the virtual machine.
 fn virtual_machine() -> CudaBackend<DirectDevice> {
-    CudaBackend::on(DirectDevice::new(), true)
+    CudaBackend::on(DirectDevice::new(), GraphShapes::decode_steps())
 }
 
 /// The CUDA kernels on the CUDA driver of this process.
-fn driver(graphs: bool) -> CudaBackend {
+fn driver(graphs: GraphShapes) -> CudaBackend {
     CudaBackend::new(0, graphs).expect("this test needs a CUDA driver")
 }
 
@@ -44,7 +44,7 @@ fn the_virtual_driver_conforms() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     let passed = out.lines().filter(|line| line.starts_with("test cuda_driver::") && line.ends_with("ok"));
-    assert!(passed.count() >= 17, "{out}");
+    assert!(passed.count() >= 19, "{out}");
 }
 
 /// One row an operator's test: a module with `check<B: Conformant>(&mut B)` functions becomes tests on every backend.
@@ -81,7 +81,7 @@ macro_rules! conformance {
                 $(#[test]
                 #[ignore = "needs a CUDA driver; the_virtual_driver_conforms runs it on the virtual one"]
                 fn $check() {
-                    crate::$room::$check(&mut crate::driver(true));
+                    crate::$room::$check(&mut crate::driver(crate::GraphShapes::decode_steps()));
                 })*
             })*
         }
@@ -95,5 +95,8 @@ conformance! {
         attention: attends, attends_in_any_shape, attends_over_splits, chunks_do_not_change_a_bit;
         head: statistics_and_logits, draws, finds_the_likeliest;
     }
-    models { agrees_with_the_native_backend, chunks_and_graphs_do_not_change_a_bit, batched_decode_replays_graphs }
+    models {
+        agrees_with_the_native_backend, chunks_and_graphs_do_not_change_a_bit, batched_decode_replays_graphs,
+        mixed_steps_replay_graphs, the_likeliest_tokens_agree
+    }
 }

@@ -1,8 +1,8 @@
 //! Whole models: the CUDA kernels against the native backend, and what must not change a bit.
 
 use goldlap_kernels::cpu::{CpuBackend, Isa};
-use goldlap_kernels::cuda::CudaBackend;
 use goldlap_kernels::cuda::device::Device;
+use goldlap_kernels::cuda::{CudaBackend, GraphShapes, MixedShape};
 use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, PositionEmbedding};
 use goldlap_kernels::model::gpt::Gpt;
 use goldlap_kernels::model::packed::{PackedModel, pack};
@@ -156,8 +156,8 @@ fn generate<B: Backend>(
     (logprobs, drawn)
 }
 
-/// Makes a CUDA backend, with graphs or without.
-pub(crate) type Make<'a, D> = &'a dyn Fn(bool) -> CudaBackend<D>;
+/// Makes a CUDA backend with graphs of these shapes.
+pub(crate) type Make<'a, D> = &'a dyn Fn(GraphShapes) -> CudaBackend<D>;
 
 pub(crate) fn agrees_with_the_native_backend<D: Device>(make: Make<'_, D>) {
     for config in [llama(), gpt2(), mixed()] {
@@ -165,7 +165,8 @@ pub(crate) fn agrees_with_the_native_backend<D: Device>(make: Make<'_, D>) {
         let prompt = tokens(config.vocab_size, 90, 3);
         let native = CpuBackend::new(Isa::best(), 1).unwrap();
         let (expected, expected_drawn) = generate(&mut model.on(native), &prompt, &[], 6, GREEDY);
-        let (got, drawn) = generate(&mut model.on(make(true)), &prompt, &[], 6, GREEDY);
+        let (got, drawn) =
+            generate(&mut model.on(make(GraphShapes::decode_steps())), &prompt, &[], 6, GREEDY);
         for (got, expected) in got.iter().zip(&expected) {
             assert!((got - expected).abs() < 0.02, "{got} for {expected}");
         }
@@ -181,8 +182,11 @@ pub(crate) fn chunks_and_graphs_do_not_change_a_bit<D: Device>(make: Make<'_, D>
         let model = TestModel::new(config.clone());
         let prompt = tokens(config.vocab_size, 75, 3);
         for sample in [GREEDY, SAMPLED] {
-            let expected = generate(&mut model.on(make(false)), &prompt, &[], 8, sample);
-            assert_eq!(generate(&mut model.on(make(true)), &prompt, &[1, 30, 2], 8, sample), expected);
+            let expected = generate(&mut model.on(make(GraphShapes::none())), &prompt, &[], 8, sample);
+            assert_eq!(
+                generate(&mut model.on(make(GraphShapes::decode_steps())), &prompt, &[1, 30, 2], 8, sample),
+                expected
+            );
         }
     }
 }
@@ -214,15 +218,71 @@ pub(crate) fn batched_decode_replays_graphs<D: Device>(make: Make<'_, D>) {
         }
         outputs
     };
-    let mut together = model.on(make(true));
+    let mut together = model.on(make(GraphShapes::decode_steps()));
     let all = run(&mut together, &[0, 1, 2, 3, 4], 8);
-    let counts = together.backend().tape_counts();
+    let counts = together.graph_counts().unwrap();
     // From the embedding to the drawn tokens: no launch of a replayed step lies outside its graph.
-    assert!(counts.captured >= 1 && counts.replayed >= 3, "{counts:?}");
-    assert_eq!(counts.eager + counts.replayed, 8, "{counts:?}");
+    assert!(counts.captured >= 1 && counts.replays[&8] >= 3, "{counts:?}");
+    assert_eq!(counts.eager_steps + counts.num_replays(), 8, "{counts:?}");
+    assert_eq!((counts.replays.len(), counts.allocations_in_replays), (1, 0), "{counts:?}");
     assert_eq!(run(&mut together, &[1, 3, 4], 8), [1, 3, 4].map(|i| all[i].clone()));
     for (i, expected) in all.iter().enumerate() {
-        assert_eq!(run(&mut model.on(make(false)), &[i], 8)[0], *expected, "sequence {i}");
+        assert_eq!(run(&mut model.on(make(GraphShapes::none())), &[i], 8)[0], *expected, "sequence {i}");
+    }
+}
+
+/// A sequence that decodes while prompts of equal length come and go: those steps are replayed too where shapes hold them, and
+/// give the bits of eager steps. Once everything was seen, no step allocates.
+pub(crate) fn mixed_steps_replay_graphs<D: Device>(make: Make<'_, D>) {
+    let model = TestModel::new(llama());
+    let table: Vec<u32> = (0..8).collect();
+    let run = |model: &mut Gpt<CudaBackend<D>>, num_steps: usize| {
+        let mut sequence = tokens(331, 5, 9);
+        let mut outputs = Vec::new();
+        for step in 0..num_steps {
+            let start = if step == 0 { 0 } else { sequence.len() - 1 };
+            let args = SampleArgs { position: sequence.len() as u64, ..SAMPLED };
+            let prompt = tokens(331, 7, 50 + step as u32);
+            let old = slice(&sequence, (start, sequence.len() - start), &table, Some(args));
+            let new = slice(&prompt, (0, 7), &[9], Some(GREEDY));
+            let mut stepped = model.step(&[old, new]).unwrap();
+            sequence.extend(stepped[0].sampled.map(|sampled| sampled.token));
+            outputs.append(&mut stepped);
+        }
+        outputs
+    };
+    let shapes = vec![MixedShape { tokens: 8, prefills: 1, decodes: 1 }];
+    let mut with_graphs = model.on(make(GraphShapes::new(vec![1, 2], shapes)));
+    let eager = run(&mut model.on(make(GraphShapes::none())), 7);
+    assert_eq!(run(&mut with_graphs, 7), eager);
+    let counts = with_graphs.graph_counts().unwrap();
+    // The first step has twelve rows, which no shape holds; the second is remembered and the third captured.
+    assert_eq!((counts.eager_steps, counts.captured, counts.replays[&8]), (2, 1, 5), "{counts:?}");
+    assert!(counts.allocations > 0 && counts.allocations_in_replays == 0, "{counts:?}");
+    with_graphs.reset_graph_counts();
+    assert_eq!(run(&mut with_graphs, 7), eager);
+    let counts = with_graphs.graph_counts().unwrap();
+    assert_eq!((counts.eager_steps, counts.replays[&8], counts.allocations), (1, 6, 0), "{counts:?}");
+}
+
+/// The likeliest tokens in the place of a greedy one: it is the first of them, and the native backend names the same.
+pub(crate) fn the_likeliest_tokens_agree<D: Device>(make: Make<'_, D>) {
+    let model = TestModel::new(llama());
+    let prompt = tokens(331, 20, 4);
+    let (first, second) =
+        (slice(&prompt, (0, 20), &[1, 2], Some(SAMPLED)), slice(&prompt, (0, 9), &[3], None));
+    let third = slice(&prompt, (0, 12), &[4], Some(GREEDY));
+    let batch = [first, second, third];
+    let got =
+        model.on(make(GraphShapes::decode_steps())).step_with_alternatives(&batch, &[3, 0, 331]).unwrap();
+    let native = CpuBackend::new(Isa::best(), 1).unwrap();
+    let expected = model.on(native).step_with_alternatives(&batch, &[3, 0, 331]).unwrap();
+    assert_eq!(got.iter().map(|(_, others)| others.len()).collect::<Vec<_>>(), [3, 0, 331]);
+    assert_eq!(got[2].0.sampled, Some(got[2].1[0]));
+    for ((_, got), (_, expected)) in got.iter().zip(&expected) {
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got.logprob - expected.logprob).abs() < 0.02, "{got:?} for {expected:?}");
+        }
     }
 }
 

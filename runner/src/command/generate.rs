@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use goldlap_kernels::model::store::Store;
 
+use super::location::asked_platform;
+use super::virtual_driver::enter;
 use super::{CommandError, Exit};
 use crate::engine::{Backend, Sampling};
-use crate::harness::{PLATFORM_VARIABLE, PreparedModel, choose_platform, num_cores};
+use crate::harness::{PreparedModel, num_cores};
 use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
 use crate::plan::{EngineFeatures, EnginePlan, ModelPlan, TokenizerPlan};
 use crate::report::{MegatronLayout, megatron_output, write_atomically};
@@ -24,9 +26,12 @@ pub(super) struct Generate {
     /// Hugging Face folder: config.json, safetensors, tokenizer
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// cpu, or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
+    /// cpu, vcuda (the virtual CUDA driver), or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
+    /// CUDA device, as the driver counts them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: usize,
     #[command(flatten)]
     prompts: Prompts,
     /// Tokens to generate per request, unless a request says otherwise
@@ -85,9 +90,8 @@ pub(super) struct Limits {
 
 impl Generate {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
-        let asked = self.platform.clone().or_else(|| std::env::var(PLATFORM_VARIABLE).ok());
-        let choice = choose_platform(asked.as_deref(), goldlap_kernels::cuda::devices)
-            .map_err(CommandError::from_error)?;
+        let choice = asked_platform(self.platform.as_deref())?;
+        enter(&choice.platform, self.device)?;
         if self.output.is_dir() {
             let text = format!("--output {}: expected a file, got a folder", self.output.display());
             return Err(CommandError(text));
@@ -100,9 +104,10 @@ impl Generate {
         let store = Store::open().map_err(CommandError::from_error)?;
         let source = ModelPlan::Checkpoint { path: self.model.clone() };
         let model = PreparedModel::prepare(&source, &store, num_cores()).map_err(CommandError::from_error)?;
-        let backend =
-            Backend::open(&choice.platform, model.path(), &engine).map_err(CommandError::from_error)?;
-        let offline = Offline { backend, tokenizer: &tokenizer, sampling, seed: self.seed };
+        let backend = Backend::open(&choice.platform, model.path(), &engine, self.device)
+            .map_err(CommandError::from_error)?;
+        let platform = choice.platform.to_string();
+        let offline = Offline { backend, platform, tokenizer: &tokenizer, sampling, seed: self.seed };
         let record = offline.run(&prompts);
         let output = megatron_output(&record.requests, MegatronLayout::Offline(&Metrics::of(&record, None)));
         write_atomically(&self.output, output.as_bytes())

@@ -24,7 +24,7 @@ pub(super) struct Location {
     /// Folder for records, rank logs and pending goldens [env: GOLDLAP_OUTPUT; default: target/goldlap]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// cpu, or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
+    /// cpu, vcuda (the virtual CUDA driver), or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
     /// Random weights and the built-in vocabulary where a case's checkpoint is missing; what they generate is not compared
@@ -45,7 +45,7 @@ impl Location {
         self.resolve_with(|asked| {
             let asked = asked.filter(|name| !name.is_empty() && *name != "auto").unwrap_or("cpu");
             let platform = asked.parse().map_err(CommandError)?;
-            Ok(PlatformChoice { platform, reason: "the ranks are somebody else's".to_owned() })
+            Ok(PlatformChoice::asked(platform, "the ranks are somebody else's"))
         })
     }
 
@@ -68,12 +68,18 @@ impl Location {
         let store = Store::open().map_err(CommandError::from_error)?;
         let setting = Setting {
             roots: Roots::new(&here, given),
-            platform: choice.platform.clone(),
+            platforms: choice.platforms.clone(),
             cache_root: store.root().to_path_buf(),
             random_weights: self.random_weights,
         };
         Ok((setting, choice))
     }
+}
+
+/// The one platform of a command that has no cases: the option's, else the environment's, else the machine's best.
+pub(super) fn asked_platform(option: Option<&str>) -> Result<PlatformChoice, CommandError> {
+    let asked = option.map(str::to_owned).or_else(|| std::env::var(PLATFORM_VARIABLE).ok());
+    choose_platform(asked.as_deref(), cuda::devices).map_err(CommandError::from_error)
 }
 
 /// Whether a case's name is meant by a filter; no filter means every case.

@@ -8,10 +8,12 @@ use clap::Args;
 use goldlap_kernels::model::store::Store;
 
 use super::generate::{Limits, tokenizer_plan};
+use super::location::asked_platform;
+use super::virtual_driver::enter;
 use super::{CommandError, Exit};
 use crate::coordinator::Tokenize;
 use crate::engine::join_as_rank;
-use crate::harness::{PreparedModel, choose_platform, num_cores};
+use crate::harness::{PreparedModel, num_cores};
 use crate::plan::ModelPlan;
 use crate::topology::RankSpec;
 use crate::workload::Tokenizer;
@@ -33,9 +35,12 @@ pub(super) struct Rank {
     /// The coordinator is Goldlap's: send it heartbeats and a record. Any other would not understand them
     #[arg(long)]
     goldlap: bool,
-    /// cpu, or a GPU platform
+    /// cpu, vcuda (the virtual CUDA driver), or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
+    /// CUDA device, as the driver counts them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: usize,
     /// tokenizer.json, a folder with one, a TikTokenizer vocabulary or tekken.json [default: the model's own, else the built-in]
     #[arg(long, value_name = "PATH")]
     tokenizer: Option<PathBuf>,
@@ -48,8 +53,8 @@ pub(super) struct Rank {
 
 impl Rank {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
-        let choice = choose_platform(self.platform.as_deref(), goldlap_kernels::cuda::devices)
-            .map_err(CommandError::from_error)?;
+        let choice = asked_platform(self.platform.as_deref())?;
+        enter(&choice.platform, self.device)?;
         let plan = tokenizer_plan(&self.model, self.tokenizer.as_deref());
         let tokenizer = Tokenizer::load(&plan).map_err(CommandError::from_error)?;
         let store = Store::open().map_err(CommandError::from_error)?;
@@ -61,6 +66,7 @@ impl Rank {
             coordinator: self.coordinator.clone(),
             packed_model: model.path().to_path_buf(),
             platform: choice.platform,
+            device: self.device,
             engine: self.limits.plan(1)?,
             seed: self.seed,
             default_termination_id: tokenizer.eod(),

@@ -20,6 +20,9 @@ pub(super) struct Run {
     filter: Option<String>,
     #[command(flatten)]
     location: Location,
+    /// Run opt-in cases, too; `cargo test` takes --include-ignored for it
+    #[arg(long)]
+    opt_in: bool,
     /// Send the requests to the coordinator at tcp://HOST:PORT, Megatron's or any other, instead of starting ranks
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<String>,
@@ -39,7 +42,8 @@ impl Run {
         context.endpoint.clone_from(&self.endpoint);
         install_interrupts().map_err(CommandError::from_error)?;
         eprintln!("platform {}: {}", choice.platform, choice.reason);
-        let arguments = Arguments { filter: self.filter.clone(), ..Arguments::default() };
+        let arguments =
+            Arguments { filter: self.filter.clone(), include_ignored: self.opt_in, ..Arguments::default() };
         let started_at = WallTime::now().to_string();
         let results = CollectedResults::default();
         let conclusion = run_trials(&setting, &Arc::new(context), arguments, &results)

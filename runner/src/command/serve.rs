@@ -7,10 +7,11 @@ use clap::{Args, ValueEnum};
 use goldlap_kernels::model::store::Store;
 
 use super::generate::{Limits, tokenizer_plan};
+use super::location::asked_platform;
 use super::output::print;
 use super::{CommandError, Exit};
 use crate::coordinator::wire::Numbering;
-use crate::harness::{PreparedModel, Service, ServiceInputs, choose_platform, install_interrupts, num_cores};
+use crate::harness::{PreparedModel, Service, ServiceInputs, install_interrupts, num_cores};
 use crate::metrics::WallTime;
 use crate::plan::ModelPlan;
 use crate::report::{RunId, run_folder};
@@ -31,7 +32,7 @@ pub(super) struct Serve {
     /// Where to listen; port 0 is any free one. Nothing here is encrypted or authenticated
     #[arg(long, value_name = "ENDPOINT", default_value = "tcp://127.0.0.1:0")]
     bind: String,
-    /// cpu, or a GPU platform
+    /// cpu, vcuda (the virtual CUDA driver), or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
     /// tokenizer.json, a folder with one, a TikTokenizer vocabulary or tekken.json [default: the model's own, else the built-in]
@@ -65,8 +66,7 @@ enum OldClients {
 
 impl Serve {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
-        let choice = choose_platform(self.platform.as_deref(), goldlap_kernels::cuda::devices)
-            .map_err(CommandError::from_error)?;
+        let choice = asked_platform(self.platform.as_deref())?;
         let bind = bind_address(&self.bind)?;
         let plan = tokenizer_plan(&self.model, self.tokenizer.as_deref());
         let tokenizer = Arc::new(Tokenizer::load(&plan).map_err(CommandError::from_error)?);
@@ -83,6 +83,7 @@ impl Serve {
             coordinator: coordinator.to_owned(),
             packed_model: model.path().to_path_buf(),
             platform: choice.platform.clone(),
+            device: rank as usize,
             engine: engine.clone(),
             seed: self.seed,
             default_termination_id: tokenizer.eod(),

@@ -5,9 +5,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use clap::Args;
-use goldlap_kernels::cuda::virtual_driver::{DEVICES_VARIABLE, VirtualDriver, find_library};
+use goldlap_kernels::cuda::virtual_driver::{DEVICES_VARIABLE, SELECT_VARIABLE, VirtualDriver, find_library};
 
 use super::{CommandError, Exit};
+use crate::plan::Platform;
+use crate::topology::virtual_devices;
 
 /// The program finds the virtual driver as libcuda.so.1, with one sm_80-class device (GOLDLAP_VIRTUAL_DEVICES=N for more).
 #[derive(Args)]
@@ -36,4 +38,21 @@ impl OnVirtualDriver {
         let error = command.exec();
         Err(CommandError(format!("cannot run {}: {error}", program.to_string_lossy())))
     }
+}
+
+/// Where this process itself is to compute on `platform` and that is `vcuda`, starts it again on the virtual driver with devices up
+/// to `device`: the system's loader decides on a driver when a process starts. Returns where nothing is to be done.
+pub(super) fn enter(platform: &Platform, device: usize) -> Result<(), CommandError> {
+    match platform {
+        Platform::Cpu | Platform::Gpu(_) => return Ok(()),
+        Platform::Vcuda if std::env::var_os(SELECT_VARIABLE).is_some_and(|value| value == "1") => {
+            return Ok(());
+        }
+        Platform::Vcuda => {}
+    }
+    let num_devices = u32::try_from(device).unwrap_or(u32::MAX).saturating_add(1);
+    let environment = virtual_devices(num_devices).map_err(CommandError::from_error)?;
+    let program = std::env::current_exe().map_err(CommandError::from_error)?;
+    let error = Command::new(&program).args(std::env::args_os().skip(1)).envs(environment).exec();
+    Err(CommandError(format!("cannot run {} on the virtual driver: {error}", program.display())))
 }

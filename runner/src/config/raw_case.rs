@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::{Entries, Scalar};
 
-/// A functional test case: Megatron's schema and Goldlap's additions (TP/PP/DP, PLATFORMS, TOLERANCES, TIME_LIMIT_S,
+/// A functional test case: Megatron's schema and Goldlap's additions (TP/PP/DP, PLATFORMS, RUNS_ON, OPT_IN, TOLERANCES, TIME_LIMIT_S,
 /// N_REPEAT at top level, KNOWN_FAILURE).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "SCREAMING_SNAKE_CASE")]
@@ -49,6 +49,11 @@ pub struct RawCase {
     /// Data-parallel replicas.
     #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub dp: Option<Scalar>,
+    /// Platforms on which the case runs, the best first; without it, on any. `[vcuda]` makes a case of the virtual CUDA driver.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub runs_on: Option<Vec<Scalar>>,
+    /// Why the case is not run with the others: it runs where ignored tests are asked for.
+    pub opt_in: Option<Scalar>,
     /// What is different on a platform: `cpu`, `vcuda`, `dgx_h100`, ...
     pub platforms: Option<Entries<RawOverride>>,
     /// Tolerance by metric, where it differs from the comparator's own.

@@ -9,6 +9,7 @@ use goldlap_kernels::model::gpt::CpuModel;
 use goldlap_kernels::model::packed::PackedModel;
 use goldlap_kernels::model::step::LanguageModel;
 
+use super::cuda::open_cuda;
 use super::limits::{EngineLimits, kv_cache_shape};
 use crate::plan::{EnginePlan, Platform};
 
@@ -30,13 +31,17 @@ pub struct Backend {
 pub struct BackendError(String);
 
 impl Backend {
-    /// Opens the packed model at `packed`. `engine.num_threads` must be resolved.
-    pub fn open(platform: &Platform, packed: &Path, engine: &EnginePlan) -> Result<Self, BackendError> {
+    /// Opens the packed model at `packed`; on a CUDA platform, on device number `device` of this process's driver.
+    /// `engine.num_threads` must be resolved.
+    pub fn open(
+        platform: &Platform,
+        packed: &Path,
+        engine: &EnginePlan,
+        device: usize,
+    ) -> Result<Self, BackendError> {
         let opened = match platform {
             Platform::Cpu => open_cpu(packed, engine),
-            Platform::Vcuda | Platform::Gpu(_) => {
-                Err(format!("the backend of platform {platform} is not part of this build; use cpu"))
-            }
+            Platform::Vcuda | Platform::Gpu(_) => open_cuda(platform, packed, engine, device),
         };
         opened.map_err(BackendError)
     }
@@ -62,7 +67,7 @@ fn open_cpu(packed: &Path, engine: &EnginePlan) -> Result<Backend, String> {
 }
 
 /// A table of learned positions ends somewhere; rotary positions do not.
-fn within_positions(limits: EngineLimits, config: &GptConfig) -> EngineLimits {
+pub(super) fn within_positions(limits: EngineLimits, config: &GptConfig) -> EngineLimits {
     match config.position_embedding {
         PositionEmbedding::LearnedAbsolute => {
             let max_sequence_length = limits.max_sequence_length.min(config.max_position_embeddings);

@@ -1,6 +1,7 @@
 //! One replica's engine: requests in, tokens out, one step at a time.
 
 use goldlap_kernels::model::step::{LanguageModel, SampledToken, SequenceOutput, SequenceSlice};
+use goldlap_kernels::ops::graph_counts::GraphCounts;
 
 use super::block_hash::block_hashes;
 use super::limits::EngineLimits;
@@ -134,6 +135,11 @@ impl Engine {
     /// Totals since the start.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// How steps ran as CUDA graphs; `None` where nothing is captured.
+    pub fn graph_counts(&self) -> Option<GraphCounts> {
+        self.model.graph_counts()
     }
 
     /// The limits it runs with.

@@ -3,9 +3,11 @@
 mod backend;
 pub(crate) mod block_hash;
 mod block_pool;
+mod cuda;
 #[expect(clippy::module_inception, reason = "the room is named after its main noun")]
 mod engine;
 mod fault;
+mod graph_sizes;
 mod limits;
 mod offline;
 mod outcome;

@@ -127,8 +127,9 @@ fn live_plainly(spec: &RankSpec, log: RankLog, tokenize: Tokenize) -> Result<(),
 }
 
 fn open(spec: &RankSpec, log: RankLog) -> Result<Backend, RankError> {
-    let mut backend = Backend::open(&spec.platform, &spec.packed_model, &spec.engine)?;
+    let mut backend = Backend::open(&spec.platform, &spec.packed_model, &spec.engine, spec.device)?;
     let warmed = warm_up(backend.model.as_mut(), &backend.limits, log.clock)?;
+    backend.model.reset_graph_counts();
     log.line(&format!("{} on {}, {warmed}", spec.packed_model.display(), backend.device));
     Ok(backend)
 }

@@ -6,7 +6,9 @@ use std::io;
 use super::golden_file::{Golden, Integrity};
 use super::store::{GoldenId, Store};
 use super::update::shell_word;
-use crate::plan::Platform;
+use crate::config::discovery::CASE_FILE_NAME;
+use crate::config::{CaseFile, RawFile};
+use crate::plan::{Platform, Platforms, platforms_of_everybody};
 
 /// Something that is wrong with the goldens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +45,31 @@ pub fn check(store: &Store, filter: &str, platform: Option<&Platform>) -> io::Re
         }
         findings.extend(check_one(store, id));
     }
-    let everywhere = platform.cloned().unwrap_or(Platform::Cpu);
     for case in cases {
-        let id = GoldenId { case, platform: everywhere.clone() };
-        if id.matches(filter, platform) && !goldens.contains(&id) {
-            findings.push(Finding::Missing(id));
+        for id in needed(store, case, platform) {
+            if id.matches(filter, platform) && !goldens.contains(&id) {
+                findings.push(Finding::Missing(id));
+            }
         }
     }
     Ok(findings)
+}
+
+/// Goldens that a case must have: on the platform asked for, if the case runs there; else on those that everybody has.
+fn needed(store: &Store, case: String, platform: Option<&Platform>) -> Vec<GoldenId> {
+    let folder = case.split("::").fold(store.cases.clone(), |path, part| path.join(part));
+    let content = CaseFile::read(&folder.join(CASE_FILE_NAME)).map(|file| file.content);
+    let platforms = match (content, platform) {
+        (Ok(RawFile::Functional(file)), None) => platforms_of_everybody(&file),
+        (Ok(RawFile::Functional(file)), Some(asked)) => {
+            Platforms::Asked(asked.clone()).of_case(&file, |_| false).into_iter().collect()
+        }
+        // A file that cannot be read fails as a case.
+        (Ok(RawFile::Performance(_) | RawFile::Training(_)) | Err(_), asked) => {
+            vec![asked.cloned().unwrap_or(Platform::Cpu)]
+        }
+    };
+    platforms.into_iter().map(|platform| GoldenId { case: case.clone(), platform }).collect()
 }
 
 fn check_one(store: &Store, id: &GoldenId) -> Option<Finding> {

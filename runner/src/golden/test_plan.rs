@@ -54,6 +54,7 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
         time_limit: Duration::from_secs(60),
         num_repeats: 1,
         known_failure: None,
+        opt_in: None,
         output_path: None,
         throughput_check_only: false,
         ignored_flags: Vec::new(),

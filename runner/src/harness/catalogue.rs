@@ -5,11 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use goldlap_kernels::cuda::virtual_driver::find_library;
+
 use super::Roots;
 use super::machine::num_cores;
 use crate::config::discovery::{DiscoveryError, FoundCase, discover};
-use crate::config::{CaseFile, Environment};
-use crate::plan::{CasePlan, Disposition, PlanInputs, Platform, plan_case};
+use crate::config::{CaseFile, Environment, RawFile};
+use crate::golden::GoldenId;
+use crate::plan::{CasePlan, Disposition, PlanInputs, Platform, Platforms, plan_case};
 
 /// Fewer cases than this are planned before a thread has started.
 const MIN_CASES_PER_THREAD: usize = 32;
@@ -41,8 +44,8 @@ pub enum Fate {
 pub struct Setting {
     /// Cases, goldens, output.
     pub roots: Roots,
-    /// Platform to plan for.
-    pub platform: Platform,
+    /// Platforms to plan for.
+    pub platforms: Platforms,
     /// The cache folder: packed weights and fetched models.
     pub cache_root: PathBuf,
     /// Random weights where a checkpoint is missing.
@@ -132,20 +135,44 @@ impl Setting {
             Ok(case) => case,
             Err(error) => return Fate::Invalid(error.to_string()),
         };
+        // A file's mistakes are told even where its case does not run.
+        let (platform, not_here) = match self.platform_of(name, &case) {
+            Ok(platform) => (platform, None),
+            Err(why) => (self.platforms.any(), Some(why)),
+        };
         let disposition = plan_case(&PlanInputs {
             case: &case,
             name,
             folder,
             golden_root: &self.roots.goldens,
-            platform: &self.platform,
+            platform: &platform,
             environment,
             random_weights: self.random_weights,
             exists: &|path: &Path| path.exists(),
         });
-        match disposition {
-            Disposition::Run(plan) => Fate::Run(plan),
-            Disposition::Skip { reason, .. } => Fate::Skip(reason),
-            Disposition::Invalid(error) => Fate::Invalid(error.to_string()),
+        match (disposition, not_here) {
+            (Disposition::Invalid(error), _) => Fate::Invalid(error.to_string()),
+            (Disposition::Run(_) | Disposition::Skip { .. }, Some(why)) => Fate::Skip(why),
+            (Disposition::Run(plan), None) => Fate::Run(plan),
+            (Disposition::Skip { reason, .. }, None) => Fate::Skip(reason),
+        }
+    }
+
+    fn platform_of(&self, name: &str, case: &CaseFile) -> Result<Platform, String> {
+        let case = match &case.content {
+            RawFile::Functional(case) => case,
+            RawFile::Performance(_) | RawFile::Training(_) => return Ok(self.platforms.any()),
+        };
+        let golden = |platform: &Platform| GoldenId { case: name.to_owned(), platform: platform.clone() };
+        let platform =
+            self.platforms.of_case(case, |platform| golden(platform).below(&self.roots.goldens).is_file())?;
+        match (&platform, &self.platforms) {
+            // Whoever asked for it was told before.
+            (Platform::Vcuda, Platforms::Found { .. }) => match find_library() {
+                Ok(_) => Ok(platform),
+                Err(why) => Err(why.to_string()),
+            },
+            (Platform::Cpu | Platform::Gpu(_) | Platform::Vcuda, _) => Ok(platform),
         }
     }
 }

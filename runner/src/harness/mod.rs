@@ -3,6 +3,7 @@
 mod catalogue;
 mod commit;
 mod foreign;
+mod gpu_names;
 mod machine;
 mod platform_choice;
 mod prepared_model;

@@ -1,8 +1,10 @@
 //! Which platform this run is for: asked for, or the best one the machine has.
 
+use goldlap_kernels::cuda::virtual_driver::find_library;
 use goldlap_kernels::cuda::{CudaDevice, NoCuda};
 
-use crate::plan::Platform;
+use super::gpu_names::{answers_to, platform_of};
+use crate::plan::{Platform, Platforms};
 
 /// Environment variable that names the platform; `--platform` goes before it.
 pub const PLATFORM_VARIABLE: &str = "GOLDLAP_PLATFORM";
@@ -10,8 +12,10 @@ pub const PLATFORM_VARIABLE: &str = "GOLDLAP_PLATFORM";
 /// The platform of a run, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformChoice {
-    /// The platform.
+    /// The platform: where everything runs, if somebody asked for it; else where things run that do not say otherwise.
     pub platform: Platform,
+    /// The platforms of the run's cases.
+    pub platforms: Platforms,
     /// One line for the report.
     pub reason: String,
 }
@@ -24,8 +28,15 @@ pub struct PlatformError {
     reason: String,
 }
 
+impl PlatformChoice {
+    /// Somebody asked for this platform.
+    pub fn asked(platform: Platform, reason: impl Into<String>) -> Self {
+        Self { platforms: Platforms::Asked(platform.clone()), platform, reason: reason.into() }
+    }
+}
+
 /// Resolves `asked` (`auto`, absent or empty = the machine's best) against the machine's CUDA devices.
-/// Asking for what is not there is an error, never a silent fallback.
+/// Asking for what is not there is an error, never a silent fallback; virtual devices are used only where `vcuda` is asked for.
 pub fn choose_platform(
     asked: Option<&str>,
     devices: impl FnOnce() -> Result<Vec<CudaDevice>, NoCuda>,
@@ -34,26 +45,34 @@ pub fn choose_platform(
         return Ok(automatic(devices()));
     };
     let error = |reason: String| PlatformError { asked: asked.to_owned(), reason };
-    match asked.parse::<Platform>().map_err(error)? {
-        Platform::Cpu => Ok(PlatformChoice { platform: Platform::Cpu, reason: "asked for".to_owned() }),
+    let platform = asked.parse::<Platform>().map_err(error)?;
+    match &platform {
+        Platform::Cpu => {}
         Platform::Vcuda => {
-            Err(error("the virtual CUDA driver is not part of this build; use cpu".to_owned()))
+            find_library().map_err(|why| error(why.to_string()))?;
         }
-        Platform::Gpu(_) => Err(error(match devices() {
-            Err(why) => format!("{why}; use cpu"),
-            Ok(found) => {
-                format!("{} found, but the CUDA backend is not part of this build; use cpu", list(&found))
-            }
-        })),
+        Platform::Gpu(name) => {
+            let found = devices().map_err(|why| error(format!("{why}; use cpu, or vcuda")))?;
+            let real: Vec<CudaDevice> = found.iter().filter(|device| !device.is_virtual()).cloned().collect();
+            answers_to(name, &real).map_err(|why| error(format!("{why}: {} found", list(&found))))?;
+        }
     }
+    Ok(PlatformChoice::asked(platform, "asked for"))
 }
 
 fn automatic(devices: Result<Vec<CudaDevice>, NoCuda>) -> PlatformChoice {
-    let reason = match devices {
-        Err(why) => why.to_string(),
-        Ok(found) => format!("{} found, but the CUDA backend is not part of this build", list(&found)),
+    let (gpu, reason) = match devices {
+        Err(why) => (None, why.to_string()),
+        Ok(found) if found.iter().any(CudaDevice::is_virtual) => {
+            (None, format!("{} found, which only vcuda uses", list(&found)))
+        }
+        Ok(found) if found.iter().any(|device| !device.is_supported()) => {
+            (None, format!("{} found, some of them older than compute capability 8.0", list(&found)))
+        }
+        Ok(found) => (platform_of(&found), format!("{} found", list(&found))),
     };
-    PlatformChoice { platform: Platform::Cpu, reason }
+    let platform = gpu.clone().unwrap_or(Platform::Cpu);
+    PlatformChoice { platform, platforms: Platforms::Found { gpu }, reason }
 }
 
 fn list(devices: &[CudaDevice]) -> String {
@@ -65,8 +84,8 @@ fn list(devices: &[CudaDevice]) -> String {
 mod tests {
     use super::*;
 
-    fn one_device() -> Result<Vec<CudaDevice>, NoCuda> {
-        let name = "NVIDIA H100 80GB HBM3".to_owned();
+    fn one_device(name: &str) -> Result<Vec<CudaDevice>, NoCuda> {
+        let name = name.to_owned();
         Ok(vec![CudaDevice { ordinal: 0, name, compute_capability: (9, 0), total_memory: 80 << 30 }])
     }
 
@@ -77,15 +96,30 @@ mod tests {
             assert_eq!(choose_platform(asked, none).unwrap().platform, Platform::Cpu);
         }
         let error = choose_platform(Some("dgx_h100"), none).unwrap_err().to_string();
-        assert_eq!(error, "platform dgx_h100: no CUDA driver (libcuda) on this machine; use cpu");
+        assert_eq!(error, "platform dgx_h100: no CUDA driver (libcuda) on this machine; use cpu, or vcuda");
         assert!(choose_platform(Some("H100"), none).unwrap_err().to_string().contains("is not a name"));
     }
 
     #[test]
-    fn a_device_this_build_cannot_use_is_named() {
-        let choice = choose_platform(None, one_device).unwrap();
-        assert_eq!(choice.platform, Platform::Cpu);
-        assert!(choice.reason.contains("NVIDIA H100 80GB HBM3"), "{}", choice.reason);
-        assert!(choose_platform(Some("h100x1"), one_device).unwrap_err().to_string().contains("NVIDIA H100"));
+    fn real_devices_are_taken_and_must_be_those_that_were_asked_for() {
+        let real = || one_device("NVIDIA H100 80GB HBM3");
+        let gpu = Platform::Gpu("h100x1".to_owned());
+        let found = choose_platform(None, real).unwrap();
+        assert_eq!(found.platforms, Platforms::Found { gpu: Some(gpu.clone()) });
+        assert!(found.reason.contains("NVIDIA H100 80GB HBM3"), "{}", found.reason);
+        let asked = choose_platform(Some("h100x1"), real).unwrap();
+        assert_eq!(asked.platforms, Platforms::Asked(gpu));
+        let error = choose_platform(Some("dgx_h100"), real).unwrap_err().to_string();
+        assert!(error.contains("needs 8 devices of model h100, and there are 1"), "{error}");
+    }
+
+    #[test]
+    fn virtual_devices_never_stand_in_for_real_ones() {
+        let virtual_device = || one_device("Goldlap Virtual GPU (sm_80)");
+        let choice = choose_platform(None, virtual_device).unwrap();
+        assert_eq!((choice.platform, choice.platforms), (Platform::Cpu, Platforms::Found { gpu: None }));
+        let error = choose_platform(Some("h100x1"), virtual_device).unwrap_err().to_string();
+        assert!(error.contains("there are 0") && error.contains("Goldlap Virtual GPU"), "{error}");
+        assert_eq!(choose_platform(Some("vcuda"), virtual_device).unwrap().platform, Platform::Vcuda);
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn rank_specs(inputs: &ServeInputs<'_>, coordinator: &str) -> Vec<Ran
             coordinator: coordinator.to_owned(),
             packed_model: inputs.model.path().to_path_buf(),
             platform: plan.platform.clone(),
+            device: rank as usize,
             engine: engine.clone(),
             seed: plan.workload.sampling.seed,
             default_termination_id: inputs.tokenizer.eod(),

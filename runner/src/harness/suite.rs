@@ -37,7 +37,7 @@ fn run(workspace: &Path, arguments: Arguments) -> Result<ExitCode, String> {
     let roots = Roots::from_environment(workspace);
     let context = CaseContext::new(&roots, cache.clone()).map_err(|error| error.to_string())?;
     let cache_root = cache.root().to_path_buf();
-    let setting = Setting { roots, platform: choice.platform, cache_root, random_weights: false };
+    let setting = Setting { roots, platforms: choice.platforms, cache_root, random_weights: false };
     install_interrupts().map_err(|error| error.to_string())?;
     let results = CollectedResults::default();
     let conclusion =

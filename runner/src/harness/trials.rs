@@ -60,7 +60,10 @@ fn trial(
     let results = Arc::clone(results);
     let name = case.name.clone();
     match case.fate {
-        Fate::Run(plan) => Trial::ignorable_test(name, move || run(&plan, &context, &results)),
+        Fate::Run(plan) => {
+            let opt_in = plan.opt_in.is_some();
+            Trial::ignorable_test(name, move || run(&plan, &context, &results)).with_ignored_flag(opt_in)
+        }
         Fate::Invalid(error) => {
             Trial::ignorable_test(name, move || finish(CaseResult::failed(&case.name, error), &results))
         }

@@ -168,6 +168,9 @@ pub struct RankRecord {
     pub peak_rss_bytes: u64,
     /// Instruction set or device that ran the kernels.
     pub device: String,
+    /// How steps ran as CUDA graphs since the clock started; absent where nothing is captured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphs: Option<goldlap_kernels::ops::graph_counts::GraphCounts>,
 }
 
 /// The machine's own limits, measured by the product's own probes.

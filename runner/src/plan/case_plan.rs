@@ -50,6 +50,9 @@ pub struct CasePlan {
     pub num_repeats: u32,
     /// Strict: a known failure that passes is a failure.
     pub known_failure: Option<KnownFailure>,
+    /// Why it runs only where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opt_in: Option<String>,
     /// Where Megatron's output JSON is written, if asked for.
     pub output_path: Option<PathBuf>,
     /// The output JSON holds throughput only (Megatron's `--throughput-check-only`).

@@ -86,6 +86,7 @@ impl Resolution<'_> {
             paused_kv_bytes: self.paused_kv_bytes(),
             suspended_kv: self.suspended_kv(),
             prefix_caching: self.prefix_caching(),
+            graphs: self.graphs(),
         }
     }
 

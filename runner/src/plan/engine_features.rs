@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::graphs::GraphPlan;
+
 /// What the engine does beyond plain continuous batching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineFeatures {
@@ -14,6 +16,9 @@ pub struct EngineFeatures {
     pub suspended_kv: SuspendedKv,
     /// Complete blocks of equal prompts are shared, and go in this order (`--inference-dynamic-batching-prefix-caching`).
     pub prefix_caching: Option<CacheEviction>,
+    /// Steps that run as CUDA graphs (`--cuda-graph-impl`); `None` on `cpu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphs: Option<GraphPlan>,
 }
 
 /// Which cached KV block is given up, and when.
@@ -43,5 +48,6 @@ impl EngineFeatures {
         paused_kv_bytes: 0,
         suspended_kv: SuspendedKv::Persist,
         prefix_caching: None,
+        graphs: None,
     };
 }

@@ -43,6 +43,7 @@ impl Resolution<'_> {
             self.error_at(KeyPath::new(&["MODEL_ARGS"]), "the key is missing", None);
         }
         self.check_platforms(case);
+        self.check_runs_on(case);
         self.check_environment(case);
         if case.launcher.is_some() {
             let value = case.launcher.as_ref().map_or_else(String::new, |launcher| launcher.0.clone());
@@ -158,6 +159,19 @@ impl Resolution<'_> {
         }
         self.note("TIME_LIMIT_S", seconds.to_string(), origin, "the case must end within so many seconds");
         Some(Duration::from_secs_f64(seconds))
+    }
+
+    pub(super) fn opt_in(&mut self) -> Option<String> {
+        let reason = self.case.opt_in.as_ref()?.as_str().to_owned();
+        if reason.trim().is_empty() {
+            self.error_at(
+                KeyPath::new(&["OPT_IN"]),
+                "is empty",
+                Some("say why the case is not run with the others"),
+            );
+        }
+        self.note("OPT_IN", reason.clone(), Origin::Case, "runs only where it is asked for");
+        Some(reason)
     }
 
     pub(super) fn known_failure(&mut self) -> Option<KnownFailure> {

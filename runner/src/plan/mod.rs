@@ -8,6 +8,7 @@ mod conduct;
 mod engine;
 mod engine_features;
 pub mod explain;
+mod graphs;
 mod inputs;
 mod keys;
 mod metrics;
@@ -16,6 +17,7 @@ mod platform;
 mod resolution;
 mod resolve;
 mod routing;
+mod runs_on;
 mod tokenizer;
 mod topology;
 mod workload;
@@ -23,10 +25,12 @@ mod workload;
 pub use case_plan::*;
 pub use conduct::Conduct;
 pub use engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
+pub use graphs::{GraphPlan, GraphSizing};
 pub use inputs::{Disposition, PlanInputs};
 pub use platform::Platform;
 pub use resolve::plan_case;
 pub use routing::{RoutingPlan, RoutingPolicy};
+pub use runs_on::{Platforms, platforms_of_everybody};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -79,6 +79,7 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
         time_limit: time_limit?,
         num_repeats: num_repeats?,
         known_failure: resolution.known_failure(),
+        opt_in: resolution.opt_in(),
         output_path,
         routing: routing?,
         throughput_check_only,

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::guard::{ProcessGuard, describe_exit};
+use super::rank_environment::set_environment;
 use super::rank_spec::RankSpec;
 
 /// Environment variable that makes any Goldlap executable act as a rank.
@@ -152,7 +153,9 @@ impl Drop for Fleet {
 
 fn start_rank(executable: &Path, spec: &RankSpec, log: &Path) -> io::Result<ProcessGuard> {
     let log = File::create(log)?;
-    let mut child = Command::new(executable)
+    let mut command = Command::new(executable);
+    set_environment(&mut command, spec).map_err(io::Error::other)?;
+    let mut child = command
         .env(ROLE_VARIABLE, ROLE_RANK)
         .stdin(Stdio::piped())
         .stdout(log.try_clone()?)

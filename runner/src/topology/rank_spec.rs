@@ -19,6 +19,8 @@ pub struct RankSpec {
     pub packed_model: PathBuf,
     /// Platform; decides the backend.
     pub platform: Platform,
+    /// CUDA device, as the process's driver counts them; nothing on `cpu`.
+    pub device: usize,
     /// Engine limits; `num_threads` is resolved.
     pub engine: EnginePlan,
     /// Sampling seed; the same on all ranks, since sampling is keyed by request and position.

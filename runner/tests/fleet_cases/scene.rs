@@ -12,7 +12,7 @@ use goldlap::harness::{
     Roots, Setting, run_case,
 };
 use goldlap::metrics::RunRecord;
-use goldlap::plan::{CasePlan, Platform};
+use goldlap::plan::{CasePlan, Platform, Platforms};
 use goldlap::report::{CaseOutcome, CaseResult};
 use goldlap::topology::Fault;
 use goldlap_kernels::model::store::Store as Cache;
@@ -70,7 +70,12 @@ impl Scene {
 
     pub(super) fn setting(&self) -> Setting {
         let roots = Roots::new(self.root(), |_| None);
-        Setting { roots, platform: Platform::Cpu, cache_root: self.at("cache"), random_weights: false }
+        Setting {
+            roots,
+            platforms: Platforms::Asked(Platform::Cpu),
+            cache_root: self.at("cache"),
+            random_weights: false,
+        }
     }
 
     pub(super) fn context(&self) -> Result<CaseContext, Failed> {

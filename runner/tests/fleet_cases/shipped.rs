@@ -4,7 +4,7 @@ use std::path::Path;
 
 use goldlap::golden::Golden;
 use goldlap::harness::{Fate, Roots, Setting};
-use goldlap::plan::{CasePlan, Platform};
+use goldlap::plan::{CasePlan, Platform, Platforms};
 use libtest_mimic::Failed;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::Test;
 
 pub(super) const TESTS: &[Test] = &[
-    ("every_case_plans_on_cpu", every_case_plans_on_cpu),
+    ("every_case_plans_here", every_case_plans_here),
     ("the_twins_differ_in_topology_alone", the_twins_differ_in_topology_alone),
     ("the_twins_have_the_same_golden_values", the_twins_have_the_same_golden_values),
 ];
@@ -25,10 +25,15 @@ const TWINS: [&str; 2] = [
 fn setting(cache: &TempDir) -> Setting {
     let workspace = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let roots = Roots::new(workspace, |_| None);
-    Setting { roots, platform: Platform::Cpu, cache_root: cache.path().to_owned(), random_weights: false }
+    Setting {
+        roots,
+        platforms: Platforms::Found { gpu: None },
+        cache_root: cache.path().to_owned(),
+        random_weights: false,
+    }
 }
 
-fn every_case_plans_on_cpu() -> Result<(), Failed> {
+fn every_case_plans_here() -> Result<(), Failed> {
     // No model is fetched into this cache.
     let listed = setting(&TempDir::new()?).list(|_| true)?;
     let mut num_running = 0;
@@ -36,7 +41,9 @@ fn every_case_plans_on_cpu() -> Result<(), Failed> {
         match &case.fate {
             Fate::Run(plan) => {
                 num_running += 1;
-                assert!(!plan.metrics.is_empty() && plan.platform == Platform::Cpu);
+                assert!(!plan.metrics.is_empty());
+                let expected = if case.name.contains("vcuda") { Platform::Vcuda } else { Platform::Cpu };
+                assert_eq!(plan.platform, expected, "{}", case.name);
             }
             Fate::Skip(reason) => {
                 assert!(reason.contains("cargo xtask fetch-model"), "{} is ignored: {reason}", case.name);

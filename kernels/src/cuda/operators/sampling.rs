@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Cuda, word};
 use crate::cuda::CudaFloats;
-use crate::cuda::batch::bucket;
 use crate::cuda::device::Device;
+use crate::cuda::graph_shapes::graded;
 use crate::cuda::launch::LaunchBuilder;
 use crate::cuda::registry::Kernel;
 use crate::ops::Buffer;
@@ -39,9 +39,9 @@ fn upload_requests<D: Device>(cuda: &mut Cuda<D>, rows: &[SampleRow], count: usi
     cuda.device.upload(bytes, &requests, 0)
 }
 
-/// Blocks for `rows` requests: a whole bucket if the step may come again as a graph.
+/// Blocks for `rows` requests: more than there are if the step may come again as a graph.
 fn covered<D: Device>(cuda: &Cuda<D>, rows: usize) -> usize {
-    if cuda.tape.recurring { bucket(rows) } else { rows }
+    if cuda.tape.room.is_some() { graded(rows) } else { rows }
 }
 
 /// Keeps the step's requests and brings them to the device.

@@ -13,6 +13,8 @@ use crate::workload::Tokenizer;
 /// One engine and what it needs.
 pub(super) struct Offline<'a> {
     pub(super) backend: Backend,
+    /// Name of the platform that the backend is of.
+    pub(super) platform: String,
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) sampling: Sampling,
     pub(super) seed: u64,
@@ -36,7 +38,7 @@ impl Offline<'_> {
         RunRecord {
             schema_version: RECORD_SCHEMA_VERSION,
             case: "generate".to_owned(),
-            platform: "cpu".to_owned(),
+            platform: self.platform,
             commit: None,
             started_at,
             num_parameters: 0,

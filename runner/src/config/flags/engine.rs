@@ -3,7 +3,7 @@
 use super::ValueType::{Choice, Integer, Number, Switch};
 use super::{FlagSpec, irrelevant, not_yet, used};
 
-const GRAPHS: &str = "decides what is captured into CUDA graphs, which never changes results";
+const GRAPHS: &str = "decides what is captured into CUDA graphs, or when, which never changes results";
 const SWITCHES: &str = "steers the original's server or its loops between expert-parallel ranks";
 
 pub(super) const FLAGS: &[FlagSpec] = &[
@@ -69,26 +69,23 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "share of Mamba states",
         "hybrid models only",
     ),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-num-cuda-graphs",
         Integer(-1),
         Some("16"),
-        "graphs to capture",
-        GRAPHS,
+        "sizes of CUDA graphs at most; -1: as many as the distribution finds right; 0: none",
     ),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-cuda-graph-mixed-prefill-count",
         Integer(i64::MIN),
         Some("16"),
-        "prefills in a mixed graph",
-        GRAPHS,
+        "prompts in a captured step at most; 0 or less: only decode steps are captured",
     ),
-    irrelevant(
+    used(
         "--inference-dynamic-batching-cuda-graph-sizing-distribution",
         Choice(&["exponential", "linear"]),
         Some("exponential"),
-        "spacing of graph sizes",
-        GRAPHS,
+        "spacing of the sizes of CUDA graphs",
     ),
     irrelevant(
         "--inference-dynamic-batching-sampling-backend",
@@ -131,29 +128,31 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         None,
         "split prompts over several steps; an output never depends on it",
     ),
-    irrelevant("--decode-only-cuda-graphs", Switch, None, "capture decode steps only", GRAPHS),
+    used(
+        "--decode-only-cuda-graphs",
+        Switch,
+        None,
+        "capture decode steps only, whatever the mixed prefill count",
+    ),
     irrelevant("--inference-cuda-graph-all-prefills", Switch, None, "capture all prefills", GRAPHS),
-    irrelevant(
+    used(
         "--inference-cuda-graph-max-tokens",
         Integer(1),
         Some("512"),
-        "largest graph with prefill",
-        GRAPHS,
+        "tokens of the largest captured step with prompts",
     ),
-    irrelevant(
+    used(
         "--cuda-graph-impl",
         Choice(&["none", "local", "transformer_engine", "full_iteration"]),
         Some("none"),
-        "who captures graphs",
-        GRAPHS,
+        "local: steps run as CUDA graphs; changes nothing on cpu, and results nowhere",
     ),
-    irrelevant("--enable-cuda-graph", Switch, None, "old name of --cuda-graph-impl local", GRAPHS),
-    irrelevant(
+    used("--enable-cuda-graph", Switch, None, "old name of --cuda-graph-impl local"),
+    used(
         "--inference-cuda-graph-scope",
         Choice(&["none", "layer", "block"]),
         None,
-        "what one graph spans",
-        GRAPHS,
+        "none: capture nothing; else a graph spans the step, whatever the word",
     ),
     not_yet(
         "--num-speculative-tokens",

@@ -202,6 +202,7 @@ impl<L: Link> Server<L> {
             step_costs: statistics.step_costs.clone(),
             peak_rss_bytes: peak_rss_bytes(),
             device: self.device.clone(),
+            graphs: self.engine.graph_counts(),
         }
     }
 }
