@@ -19,6 +19,7 @@ use goldlap::topology::{
     Fault, Fleet, FleetEnd, ROLE_RANK, ROLE_VARIABLE, RankSpec, was_killed_from_outside,
 };
 use goldlap::workload::TimedRequest;
+use goldlap_kernels::cuda::devices;
 use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, PositionEmbedding};
 use goldlap_kernels::model::packed::pack;
 use goldlap_kernels::model::random::RandomWeights;
@@ -316,17 +317,32 @@ fn a_rank_does_not_outlive_its_parent() -> Result<(), Failed> {
 
 fn a_rank_that_cannot_start_says_why_in_its_log() -> Result<(), Failed> {
     let stage = Stage::set()?;
+    let spec = stage.spec(0, 1, "tcp://127.0.0.1:1");
+    let absent = RankSpec { packed_model: "/no/such/model".into(), ..spec.clone() };
+    assert_not_ready(&stage, absent, "/no/such/model")?;
+    let elsewhere = RankSpec { platform: Platform::Vcuda, device: 3, ..spec.clone() };
+    let missing =
+        "this rank needs CUDA device 3, one for each replica, and there are 1 (Goldlap Virtual GPU (sm_80))";
+    assert_not_ready(&stage, elsewhere, missing)?;
+    let unknown = RankSpec { platform: Platform::Gpu("dgx_h100".to_owned()), ..spec };
+    // A machine with such devices has its own reasons: this test is about those without.
+    if devices().is_err() {
+        assert_not_ready(&stage, unknown, "platform dgx_h100: no CUDA driver")?;
+    }
+    Ok(())
+}
+
+/// A fleet of this one rank does not come up, and its log says `why`.
+fn assert_not_ready(stage: &Stage, spec: RankSpec, why: &str) -> Result<(), Failed> {
     let clock = Clock::start();
     let coordinator = coordinator(1, clock)?;
-    let absent =
-        RankSpec { packed_model: "/no/such/model".into(), ..stage.spec(0, 1, coordinator.endpoint()) };
+    let spec = RankSpec { coordinator: coordinator.endpoint().to_owned(), ..spec };
     let watched = Arc::clone(&coordinator);
     let on_exit = Arc::new(move |rank, how: String| watched.rank_exited(rank, how));
-    let fleet = Fleet::launch(&std::env::current_exe()?, &[absent], stage.folder.path(), on_exit)?;
-    let error =
-        coordinator.wait_ready(clock.now_s() + PATIENCE_S).err().ok_or("an absent model was opened")?;
+    let fleet = Fleet::launch(&std::env::current_exe()?, &[spec], stage.folder.path(), on_exit)?;
+    let error = coordinator.wait_ready(clock.now_s() + PATIENCE_S).err().ok_or("the rank came up")?;
     assert!(error.to_string().starts_with("rank 0 was lost before all ranks were ready"), "{error}");
     let log = fleet.log_tail(0, 10);
-    assert!(log.contains("/no/such/model"), "{log}");
+    assert!(log.contains(why), "{log}");
     Ok(())
 }

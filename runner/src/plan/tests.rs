@@ -1,6 +1,7 @@
 //! Tests of planning as a whole, from a file's text to what becomes of the case.
 
 mod flag_table;
+mod graphs;
 pub(crate) mod megatron_files;
 mod resolved_plans;
 

@@ -10,6 +10,7 @@ mod program;
 mod scene;
 mod shipped;
 mod suite;
+mod vcuda;
 mod verdicts;
 
 use std::path::Path;
@@ -33,13 +34,14 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let rooms: [(&str, &[Test]); 7] = [
+    let rooms: [(&str, &[Test]); 8] = [
         ("faults", faults::TESTS),
         ("interrupts", interrupts::TESTS),
         ("folders", folders::TESTS),
         ("program", program::TESTS),
         ("shipped", shipped::TESTS),
         ("suite", suite::TESTS),
+        ("vcuda", vcuda::TESTS),
         ("verdicts", verdicts::TESTS),
     ];
     let named = |(room, tests): (&str, &[Test])| -> Vec<Trial> {

@@ -17,9 +17,21 @@ pub(super) const TESTS: &[Test] = &[
     ("the_twins_have_the_same_golden_values", the_twins_have_the_same_golden_values),
 ];
 
-const TWINS: [&str; 2] = [
-    "gpt::gpt_dynamic_inference_tp1_pp1_dp1_tiny_logitsmatch_zmq",
-    "gpt::gpt_dynamic_inference_tp1_pp1_dp8_tiny_logitsmatch_zmq",
+/// Cases that differ in topology, the first DP1.
+const TWINS: [[&str; 2]; 2] = [
+    [
+        "gpt::gpt_dynamic_inference_tp1_pp1_dp1_tiny_logitsmatch_zmq",
+        "gpt::gpt_dynamic_inference_tp1_pp1_dp8_tiny_logitsmatch_zmq",
+    ],
+    [
+        "gpt::gpt_dynamic_inference_tp1_pp1_dp1_tiny_vcuda_logitsmatch_zmq",
+        "gpt::gpt_dynamic_inference_tp1_pp1_dp8_tiny_vcuda_logitsmatch_zmq",
+    ],
+];
+/// Cases on virtual CUDA devices that differ in CUDA graphs, the first with.
+const GRAPHS: [&str; 2] = [
+    "gpt::gpt_dynamic_inference_tp1_pp1_dp1_tiny_vcuda_logitsmatch_zmq",
+    "gpt::gpt_dynamic_inference_tp1_pp1_dp1_tiny_vcuda_eager_zmq",
 ];
 
 fn setting(cache: &TempDir) -> Setting {
@@ -55,7 +67,7 @@ fn every_case_plans_here() -> Result<(), Failed> {
     Ok(())
 }
 
-fn twins() -> Result<[CasePlan; 2], Failed> {
+fn plans(names: [&str; 2]) -> Result<[CasePlan; 2], Failed> {
     let setting = setting(&TempDir::new()?);
     let plan = |name: &str| -> Result<CasePlan, Failed> {
         let listed = setting.list(|listed| listed == name)?;
@@ -64,34 +76,43 @@ fn twins() -> Result<[CasePlan; 2], Failed> {
             other => Err(format!("{name}: {other:?}").into()),
         }
     };
-    Ok([plan(TWINS[0])?, plan(TWINS[1])?])
+    Ok([plan(names[0])?, plan(names[1])?])
+}
+
+/// The plan without what tells twins apart.
+fn rest(plan: &CasePlan, differing: &str) -> Result<Value, Failed> {
+    let mut value = serde_json::to_value(plan)?;
+    let fields = value.as_object_mut().ok_or("a plan has fields")?;
+    for field in ["name", "folder", "golden_folder", differing] {
+        fields.remove(field).ok_or_else(|| format!("a plan has {field}"))?;
+    }
+    Ok(value)
 }
 
 fn the_twins_differ_in_topology_alone() -> Result<(), Failed> {
-    let [one, eight] = twins()?;
-    assert_eq!((one.topology.data_parallel, eight.topology.data_parallel), (1, 8));
-    let rest = |plan: &CasePlan| -> Result<Value, Failed> {
-        let mut value = serde_json::to_value(plan)?;
-        let fields = value.as_object_mut().ok_or("a plan has fields")?;
-        for field in ["name", "folder", "golden_folder", "topology"] {
-            fields.remove(field).ok_or_else(|| format!("a plan has {field}"))?;
-        }
-        Ok(value)
-    };
-    assert_eq!(rest(&one)?, rest(&eight)?);
+    for names in TWINS {
+        let [one, eight] = plans(names)?;
+        assert_eq!((one.topology.data_parallel, eight.topology.data_parallel), (1, 8));
+        assert_eq!(rest(&one, "topology")?, rest(&eight, "topology")?);
+    }
+    let [with, without] = plans(GRAPHS)?;
+    assert!(with.engine.features.graphs.is_some() && without.engine.features.graphs.is_none());
+    assert_eq!(rest(&with, "engine")?, rest(&without, "engine")?);
     Ok(())
 }
 
 fn the_twins_have_the_same_golden_values() -> Result<(), Failed> {
     let golden = |plan: &CasePlan| Golden::load(&plan.golden_folder.join(plan.platform.golden_file_name()));
-    let [one, eight] = twins()?;
-    let (one, eight) = match (golden(&one)?, golden(&eight)?) {
-        (Some(one), Some(eight)) => (one, eight),
-        // That both are there is the business of the cases themselves, which fail without.
-        (None, None) => return Ok(()),
-        (one, _) => return Err(format!("only DP{} has a golden", if one.is_some() { 1 } else { 8 }).into()),
-    };
-    assert!(one.requests.len() >= 8, "{} requests prove little", one.requests.len());
-    assert_eq!(one.requests, eight.requests);
+    for names in TWINS.into_iter().chain([GRAPHS]) {
+        let [one, other] = plans(names)?;
+        let (one, other) = match (golden(&one)?, golden(&other)?) {
+            (Some(one), Some(other)) => (one, other),
+            // That both are there is the business of the cases themselves, which fail without.
+            (None, None) => continue,
+            (one, _) => return Err(format!("only {} has a golden", names[usize::from(one.is_none())]).into()),
+        };
+        assert!(one.requests.len() >= 8, "{} requests prove little", one.requests.len());
+        assert_eq!(one.requests, other.requests, "{names:?}");
+    }
     Ok(())
 }

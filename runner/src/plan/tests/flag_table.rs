@@ -47,8 +47,16 @@ fn context(flag: &str) -> &'static [&'static str] {
         | "--inference-dynamic-batching-prefix-caching-eviction-policy" => {
             &["--inference-dynamic-batching-prefix-caching: true"]
         }
+        "--cuda-graph-impl" => &[],
+        "--decode-only-cuda-graphs" => &["--cuda-graph-impl: local"],
+        _ if flag.contains("-cuda-graph-") || flag.ends_with("-cuda-graphs") => &["--cuda-graph-impl: local"],
         _ => &[],
     }
+}
+
+/// Used where there are CUDA graphs.
+fn is_of_graphs(flag: &FlagSpec) -> bool {
+    flag.name.contains("cuda-graph") && flag.support == Support::Used
 }
 
 const SYNTHETIC: [&str; 2] = ["--num-tokens-to-prompt", "--incoming-requests-duration"];
@@ -59,7 +67,8 @@ fn disposition(flag: &FlagSpec, value: &str) -> Disposition {
     let from_file = flags.iter().any(|flag| flag.starts_with("--prompt-file:"));
     let given = SYNTHETIC.contains(&flag.name) || from_file || flag.name == "--prompts";
     let text = if given { small_case(&flags, "") } else { prompted_case(&flags, "") };
-    plan_in("case", &text, "cpu", &["/cases/gpt/case/file", "/cases/gpt/case/file/config.json"])
+    let platform = if is_of_graphs(flag) { "vcuda" } else { "cpu" };
+    plan_in("case", &text, platform, &["/cases/gpt/case/file", "/cases/gpt/case/file/config.json"])
 }
 
 #[test]
