@@ -35,7 +35,8 @@ impl PlatformChoice {
     }
 }
 
-/// Resolves `asked` (`auto`, absent or empty = the machine's best) against the machine's CUDA devices.
+/// Resolves `asked` (`auto`, absent or empty = the machine's best; `gpu` = its GPUs, whatever their name) against the machine's
+/// CUDA devices.
 /// Asking for what is not there is an error, never a silent fallback; virtual devices are used only where `vcuda` is asked for.
 pub fn choose_platform(
     asked: Option<&str>,
@@ -45,6 +46,13 @@ pub fn choose_platform(
         return Ok(automatic(devices()));
     };
     let error = |reason: String| PlatformError { asked: asked.to_owned(), reason };
+    if asked == "gpu" {
+        let PlatformChoice { platforms, reason, .. } = automatic(devices());
+        return match platforms {
+            Platforms::Found { gpu: Some(gpu) } => Ok(PlatformChoice::asked(gpu, reason)),
+            Platforms::Found { gpu: None } | Platforms::Asked(_) => Err(error(reason)),
+        };
+    }
     let platform = asked.parse::<Platform>().map_err(error)?;
     match &platform {
         Platform::Cpu => {}
@@ -109,6 +117,7 @@ mod tests {
         assert!(found.reason.contains("NVIDIA H100 80GB HBM3"), "{}", found.reason);
         let asked = choose_platform(Some("h100x1"), real).unwrap();
         assert_eq!(asked.platforms, Platforms::Asked(gpu));
+        assert_eq!(choose_platform(Some("gpu"), real).unwrap().platforms, asked.platforms);
         let error = choose_platform(Some("dgx_h100"), real).unwrap_err().to_string();
         assert!(error.contains("needs 8 devices of model h100, and there are 1"), "{error}");
     }
@@ -120,6 +129,8 @@ mod tests {
         assert_eq!((choice.platform, choice.platforms), (Platform::Cpu, Platforms::Found { gpu: None }));
         let error = choose_platform(Some("h100x1"), virtual_device).unwrap_err().to_string();
         assert!(error.contains("there are 0") && error.contains("Goldlap Virtual GPU"), "{error}");
+        let error = choose_platform(Some("gpu"), virtual_device).unwrap_err().to_string();
+        assert!(error.contains("which only vcuda uses"), "{error}");
         assert_eq!(choose_platform(Some("vcuda"), virtual_device).unwrap().platform, Platform::Vcuda);
     }
 }

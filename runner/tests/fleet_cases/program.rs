@@ -74,7 +74,11 @@ fn ignored_and_invalid_cases_say_why() -> Result<(), Failed> {
     let skip = format!("gpt::{two}: ignored: ");
     assert_says(
         &out,
-        &[&format!("gpt::{CASE}: dp2 on cpu, checks generated_tokens, "), &skip, "1 to run, 0 opt-in, 1 ignored, 0 invalid"],
+        &[
+            &format!("gpt::{CASE}: dp2 on cpu, checks generated_tokens, "),
+            &skip,
+            "1 to run, 0 opt-in, 1 ignored, 0 invalid",
+        ],
     );
     let reason = out.lines().find_map(|line| line.strip_prefix(&skip)).unwrap_or_default().to_owned();
     assert!(reason.contains("tensor"), "{reason}");
@@ -89,7 +93,11 @@ fn ignored_and_invalid_cases_say_why() -> Result<(), Failed> {
     assert_eq!(code, Some(1), "{out}");
     assert_says(
         &out,
-        &[&format!("gpt::{CASE}: invalid: "), "model_config.yaml:28:3: ", "0 to run, 0 opt-in, 1 ignored, 1 invalid"],
+        &[
+            &format!("gpt::{CASE}: invalid: "),
+            "model_config.yaml:28:3: ",
+            "0 to run, 0 opt-in, 1 ignored, 1 invalid",
+        ],
     );
     let (code, out, _) = ended(scene.program(&["run"]))?;
     assert_eq!(code, Some(1), "{out}");
