@@ -12,6 +12,7 @@
 //! - [`metrics`]: the record of a run, and the numbers that follow from it.
 //! - [`golden`]: load, compare, pend, accept.
 //! - [`report`]: texts and files about a run.
+//! - [`bench`]: how fast a model steps, beside the machine's limits.
 //! - [`command`]: the installed program.
 //!
 //! What must stay true (`cargo xtask tidy` enforces the first six):
@@ -24,6 +25,7 @@
 //! - A case ends as exactly one of passed, failed, skipped with a reason, known failure; nothing returns early as passed.
 //! - No fixed ports, names or shared temporary paths: two runs can share a machine.
 
+pub mod bench;
 pub mod client;
 pub mod command;
 pub mod config;

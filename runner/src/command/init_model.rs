@@ -1,16 +1,17 @@
 //! `goldlap init-model`: a random model as a Hugging Face folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use goldlap_kernels::model::hugging_face::init_model;
 use goldlap_kernels::model::random::RandomWeights;
 use goldlap_kernels::model::weights::WeightSource;
 
+use super::model_of_case::model_of_case;
 use super::output::print;
 use super::{CommandError, Exit};
-use crate::config::{CaseFile, Environment};
-use crate::plan::{Disposition, ModelPlan, PlanInputs, Platform, plan_case};
+use crate::config::CaseFile;
+use crate::plan::ModelPlan;
 
 /// The architecture is given by Megatron's flags, as in a case's MODEL_ARGS: for instance
 /// `goldlap init-model --output m --num-layers 2 --hidden-size 64 --num-attention-heads 4 --swiglu
@@ -70,24 +71,7 @@ impl InitModel {
                 (path, case)
             }
         };
-        let case = case.map_err(CommandError::from_error)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let environment = Environment::new(folder, folder, |name| std::env::var(name).ok());
-        let disposition = plan_case(&PlanInputs {
-            case: &case,
-            name: "init-model",
-            folder,
-            golden_root: folder,
-            platform: &Platform::Cpu,
-            environment: &environment,
-            random_weights: false,
-            exists: &|path: &Path| path.exists(),
-        });
-        match disposition {
-            Disposition::Run(plan) => Ok(plan.model),
-            Disposition::Skip { reason, .. } => Err(CommandError(reason)),
-            Disposition::Invalid(error) => Err(CommandError(error.to_string())),
-        }
+        model_of_case(&path, &case.map_err(CommandError::from_error)?)
     }
 }
 

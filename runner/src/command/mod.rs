@@ -1,11 +1,12 @@
-//! The installed program: `goldlap list | run | compare | explain | generate | serve | rank | init-model | cache |
-//! virtual-driver`.
+//! The installed program: `goldlap list | run | compare | explain | generate | serve | rank | bench | init-model |
+//! cache | virtual-driver`.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod cache;
 mod compare;
 mod exit;
@@ -14,6 +15,7 @@ mod generate;
 mod init_model;
 mod list;
 mod location;
+mod model_of_case;
 mod output;
 mod rank;
 mod run;
@@ -46,6 +48,8 @@ enum Command {
     Serve(serve::Serve),
     /// Run one rank that joins a coordinator
     Rank(rank::Rank),
+    /// Measure how fast a model steps here, beside what the machine could do
+    Bench(bench::BenchModel),
     /// Write a random model as a Hugging Face folder.
     InitModel(init_model::InitModel),
     /// List or clear the cache of packed weights and fetched models.
@@ -85,6 +89,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Generate(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Rank(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::InitModel(command) => command.run(),
         Command::Cache(command) => command.run(),
         Command::VirtualDriver(command) => command.run(),

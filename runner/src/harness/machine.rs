@@ -11,7 +11,10 @@ const BUDGET_S: f64 = 0.8;
 
 /// Read bandwidth and peak of the matmul inner loop that `num_threads` threads sustain now: as many as the ranks
 /// of the run have together, so that other programs take the same share from both. Measure while no rank runs.
-pub(super) fn machine_limits(num_threads: usize) -> Result<MachineLimits, String> {
+///
+/// # Errors
+/// The instruction set that `GOLDLAP_ISA` names is unknown or unavailable, or the system refuses a thread.
+pub fn machine_limits(num_threads: usize) -> Result<MachineLimits, String> {
     let clock = Clock::start();
     let limits =
         measure_limits(num_threads, BUDGET_S, &|| clock.now_s()).map_err(|error| error.to_string())?;
@@ -23,7 +26,7 @@ pub(super) fn machine_limits(num_threads: usize) -> Result<MachineLimits, String
 }
 
 /// What the machine could do during a run, from what it could do before and after.
-pub(super) fn between(before: MachineLimits, after: MachineLimits) -> MachineLimits {
+pub fn between(before: MachineLimits, after: MachineLimits) -> MachineLimits {
     MachineLimits {
         read_bytes_per_second: f64::midpoint(before.read_bytes_per_second, after.read_bytes_per_second),
         flops_per_second: f64::midpoint(before.flops_per_second, after.flops_per_second),

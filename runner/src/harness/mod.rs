@@ -16,7 +16,7 @@ mod suite;
 mod trials;
 
 pub use catalogue::{Fate, ListError, ListedCase, Setting};
-pub use machine::num_cores;
+pub use machine::{between, machine_limits, num_cores};
 pub use platform_choice::{PLATFORM_VARIABLE, PlatformChoice, PlatformError, choose_platform};
 pub use prepared_model::{ModelError, PreparedModel};
 pub use roots::{CASES_VARIABLE, GOLDENS_VARIABLE, OUTPUT_VARIABLE, Roots};

@@ -16,6 +16,7 @@ pub(super) const TESTS: &[Test] = &[
     ("ignored_and_invalid_cases_say_why", ignored_and_invalid_cases_say_why),
     ("usage_errors_end_with_2", usage_errors_end_with_2),
     ("folders_can_be_anywhere", folders_can_be_anywhere),
+    ("bench_reports_every_phase", bench_reports_every_phase),
 ];
 
 /// Exit code, standard output, standard error.
@@ -140,5 +141,32 @@ fn folders_can_be_anywhere() -> Result<(), Failed> {
     let (code, out, _) = ended(scene.program(&[&["explain", CASE], &folders[..]].concat()))?;
     assert_eq!(code, Some(0), "{out}");
     assert_says(&out, &["--num-layers", "--hidden-size"]);
+    Ok(())
+}
+
+fn bench_reports_every_phase() -> Result<(), Failed> {
+    let scene = Scene::with_case(CASE, &CaseText::tiny())?;
+    let model = scene.at(&format!("test_cases/gpt/{CASE}/model_config.yaml")).display().to_string();
+    let json = scene.at("bench.json");
+    let path = json.display().to_string();
+    let sizes = ["--prompt", "20", "--context", "5", "--generate", "3", "--batch", "1,4", "--passes", "2"];
+    let words =
+        [&["bench", "--model", &model, "--platform", "cpu", "--threads", "1", "--json", &path], &sizes[..]];
+    let (code, out, err) = ended(scene.program(&words.concat()))?;
+    assert_eq!(code, Some(0), "{out}{err}");
+    let report: Value = serde_json::from_slice(&fs::read(&json)?)?;
+    let rows = report["rows"].as_array().ok_or("no rows")?;
+    let sizes: Vec<_> = rows.iter().map(|row| (row["phase"].as_str(), row["batch"].as_u64())).collect();
+    let prefill = (Some("prefill"), Some(1));
+    assert_eq!(sizes, [prefill, prefill, (Some("decode"), Some(1)), (Some("decode"), Some(4))]);
+    for row in rows {
+        let figures = &row["figures"];
+        let rates =
+            [&figures["tokens_per_second"]["median"], &figures["flops_per_second"], &figures["efficiency"]];
+        assert!(rates.iter().all(|rate| rate.as_f64() > Some(0.0)), "{row}");
+    }
+    let (code, _, err) = ended(scene.program(&["bench", "--model", &model, "--batch", "8,0"]))?;
+    assert_eq!(code, Some(2));
+    assert_says(&err, &["--batch: expected at least 1, got 0"]);
     Ok(())
 }
