@@ -55,7 +55,7 @@ impl ControlSignal {
     }
 
     /// Reads a control signal; `None` if the header is another kind of message.
-    pub(super) fn read(message: &mut Message) -> Option<Result<ControlSignal, WireError>> {
+    pub(super) fn read(message: &mut Message<'_>) -> Option<Result<ControlSignal, WireError>> {
         let plain = [
             ControlSignal::Pause,
             ControlSignal::Unpause,

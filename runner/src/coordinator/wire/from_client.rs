@@ -90,7 +90,7 @@ impl ClientMessage {
     }
 }
 
-fn read_submit(message: &mut Message) -> Result<ClientMessage, BadMessage> {
+fn read_submit(message: &mut Message<'_>) -> Result<ClientMessage, BadMessage> {
     // The id first: a request whose other elements are bad can then be answered.
     let id = message.next()?;
     match Submit::read_after_id(id, message) {
@@ -99,7 +99,7 @@ fn read_submit(message: &mut Message) -> Result<ClientMessage, BadMessage> {
     }
 }
 
-fn read_plain(header: Header, message: &mut Message) -> Result<ClientMessage, WireError> {
+fn read_plain(header: Header, message: &mut Message<'_>) -> Result<ClientMessage, WireError> {
     match header {
         Header::Connect => message.bare().map(|()| ClientMessage::Connect),
         Header::Disconnect => message.bare().map(|()| ClientMessage::Disconnect),

@@ -7,7 +7,7 @@ use rmpv::Value;
 use super::WireLimits;
 use super::error::WireError;
 use super::header::Header;
-use super::message::{Message, encode};
+use super::message::{Message, encode, write};
 use super::partial::PartialReply;
 use super::rank_status::{RankReady, RankStats};
 use super::reply::FinalReply;
@@ -47,7 +47,7 @@ impl RankMessage {
         if header == Header::Disconnect {
             return message.bare().map(|()| RankMessage::Disconnect);
         }
-        let one = |message: &Message| message.arity(2..=2, "2");
+        let one = |message: &Message<'_>| message.arity(2..=2, "2");
         if header == Header::EngineReply {
             one(&message)?;
             Ok(RankMessage::Finals(message.next()?))
@@ -78,14 +78,14 @@ impl RankMessage {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             RankMessage::Register => Vec::new(),
-            RankMessage::Finals(replies) => encode(
-                Header::EngineReply,
-                [Value::Array(replies.iter().map(FinalReply::to_value).collect())],
-            ),
-            RankMessage::Partials(partials) => {
-                let partials = partials.iter().map(PartialReply::to_value).collect();
-                encode(Header::EngineReplyPartial, [Value::Array(partials)])
-            }
+            RankMessage::Finals(replies) => write(Header::EngineReply.number(), 1, |to| {
+                to.list(replies.len());
+                replies.iter().for_each(|reply| reply.write(to));
+            }),
+            RankMessage::Partials(partials) => write(Header::EngineReplyPartial.number(), 1, |to| {
+                to.list(partials.len());
+                partials.iter().for_each(|partial| partial.write(to));
+            }),
             RankMessage::Disconnect => encode(Header::Disconnect, []),
             RankMessage::Ready(ready) => encode(Header::RankReady, [ready.to_value()]),
             RankMessage::Heartbeat(stats) => encode(Header::Heartbeat, [stats.to_value()]),

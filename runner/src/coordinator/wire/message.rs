@@ -6,43 +6,42 @@ use super::WireLimits;
 use super::error::WireError;
 use super::header::Header;
 use super::numbering::Numbering;
+use super::reader::{Number, Reader};
 use super::scan::scan;
-use super::value::{FromValue, Mismatch, describe};
+use super::value::{FromValue, Mismatch};
+use super::writer::Writer;
 
 /// A message whose header is known and whose elements are read one after the other.
-pub(super) struct Message {
+pub(super) struct Message<'a> {
     pub(super) header: Header,
-    fields: std::vec::IntoIter<Value>,
+    fields: Reader<'a>,
     len: usize,
     index: usize,
 }
 
-impl Message {
+impl<'a> Message<'a> {
     /// Reads the frame; elements are not looked at yet.
-    pub(super) fn parse(bytes: &[u8], limits: &WireLimits) -> Result<Message, WireError> {
+    pub(super) fn parse(bytes: &'a [u8], limits: &WireLimits) -> Result<Message<'a>, WireError> {
         Message::parse_as(bytes, limits, Numbering::Current)
     }
 
     /// The same with the header numbers of an older release.
     pub(super) fn parse_as(
-        bytes: &[u8],
+        bytes: &'a [u8],
         limits: &WireLimits,
         numbering: Numbering,
-    ) -> Result<Message, WireError> {
+    ) -> Result<Message<'a>, WireError> {
         scan(bytes, limits)?;
-        let mut rest = bytes;
         // Bounded a second time: nothing here may depend on the scan alone.
-        let value = rmpv::decode::read_value_with_max_depth(&mut rest, 2 * limits.max_depth + 4);
-        let value = value
-            .map_err(|e| WireError::Msgpack { offset: bytes.len() - rest.len(), what: e.to_string() })?;
-        let Value::Array(elements) = value else {
-            return Err(WireError::NotAMessage { got: describe(&value) });
-        };
-        let len = elements.len();
-        let mut fields = elements.into_iter();
-        let number = match fields.next() {
-            Some(first) => first.as_u64().ok_or(WireError::NotAMessage { got: describe(&first) })?,
-            None => return Err(WireError::NotAMessage { got: "an empty array".into() }),
+        let message = Reader::new(bytes, 2 * limits.max_depth + 4);
+        let mut fields = message;
+        let len = fields.list().ok_or_else(|| WireError::NotAMessage { got: message.describe() })?;
+        if len == 0 {
+            return Err(WireError::NotAMessage { got: "an empty array".into() });
+        }
+        let first = fields;
+        let Some(Number::Natural(number)) = fields.number() else {
+            return Err(WireError::NotAMessage { got: first.describe() });
         };
         let header = numbering.header(number).ok_or(WireError::UnknownHeader { number })?;
         Ok(Message { header, fields, len, index: 1 })
@@ -67,10 +66,10 @@ impl Message {
 
     /// Reads the next element; an absent one reads as nil.
     pub(super) fn next<T: FromValue>(&mut self) -> Result<T, WireError> {
-        let index = self.index;
+        let (header, index) = (self.header, self.index);
         self.index += 1;
-        let header = self.header;
-        T::from_value(self.fields.next().unwrap_or(Value::Nil)).map_err(|mismatch| {
+        let read = if index < self.len { T::read(&mut self.fields) } else { T::read(&mut Reader::nil()) };
+        read.map_err(|mismatch| {
             let Mismatch { path, expected, got } = mismatch;
             WireError::Field { header, index, path, expected, got }
         })
@@ -84,13 +83,17 @@ impl Message {
 
 /// Bytes of `[header, fields...]`.
 pub(super) fn encode(header: Header, fields: impl IntoIterator<Item = Value>) -> Vec<u8> {
-    encode_number(header.number(), fields)
+    let fields: Vec<Value> = fields.into_iter().collect();
+    write(header.number(), fields.len(), |writer| fields.iter().for_each(|field| writer.value(field)))
 }
 
-/// Bytes of `[number, fields...]`.
-pub(super) fn encode_number(number: u64, fields: impl IntoIterator<Item = Value>) -> Vec<u8> {
-    let elements = std::iter::once(Value::from(number)).chain(fields).collect();
-    let mut bytes = Vec::new();
-    rmpv::encode::write_value(&mut bytes, &Value::Array(elements)).expect("writing to a vector cannot fail");
+/// Bytes of `[number, fields...]`; `fields` writes as many values as were announced.
+pub(super) fn write(number: u64, num_fields: usize, fields: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    // Most messages are shorter: one allocation.
+    let mut bytes = Vec::with_capacity(1024);
+    let mut writer = Writer(&mut bytes);
+    writer.list(1 + num_fields);
+    writer.natural(number);
+    fields(&mut writer);
     bytes
 }

@@ -14,6 +14,7 @@ mod message;
 mod numbering;
 mod partial;
 mod rank_status;
+mod reader;
 mod reply;
 mod sampling;
 mod scan;
@@ -23,6 +24,7 @@ mod tests;
 mod to_client;
 mod to_rank;
 mod value;
+mod writer;
 
 pub use control::ControlSignal;
 pub use error::{BadMessage, WireError};

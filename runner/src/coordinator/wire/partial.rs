@@ -2,7 +2,9 @@
 
 use rmpv::Value;
 
-use super::value::{Dict, FromValue, Mismatch, append, floats, map, tokens};
+use super::reader::Reader;
+use super::value::{Dict, FromValue, Mismatch};
+use super::writer::Writer;
 
 /// New tokens of one request. Logprob keys are written iff they are `Some`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,8 +73,8 @@ impl PartialReply {
 }
 
 impl FromValue for PartialReply {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let mut dict = Dict::from_value(value)?;
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let mut dict = Dict::read(from)?;
         Ok(PartialReply {
             request_id: dict.required("request_id", "the request's id")?,
             new_tokens: dict.required("new_tokens", "an array of token ids")?,
@@ -80,23 +82,30 @@ impl FromValue for PartialReply {
             new_top_n_logprobs: dict.or("new_top_n_logprobs", None)?,
             prompt_log_probs: dict.or("prompt_log_probs", None)?,
             prompt_top_n_logprobs: dict.or("prompt_top_n_logprobs", None)?,
-            extra: dict.rest(),
+            extra: dict.rest()?,
         })
     }
 }
 
 impl PartialReply {
-    pub(super) fn to_value(&self) -> Value {
-        let lists = [
-            ("new_log_probs", self.new_log_probs.as_deref().map(floats)),
-            ("new_top_n_logprobs", self.new_top_n_logprobs.clone().map(Value::Array)),
-            ("prompt_log_probs", self.prompt_log_probs.as_deref().map(floats)),
-            ("prompt_top_n_logprobs", self.prompt_top_n_logprobs.clone().map(Value::Array)),
-        ];
-        let mut entries =
-            map([("request_id", self.request_id.into()), ("new_tokens", tokens(&self.new_tokens))]);
-        entries.extend(map(lists.into_iter().filter_map(|(key, list)| Some((key, list?)))));
-        append(&mut entries, &self.extra);
-        Value::Map(entries)
+    pub(super) fn write(&self, to: &mut Writer<'_>) {
+        let logprobs = [&self.new_log_probs, &self.prompt_log_probs];
+        let alternatives = [&self.new_top_n_logprobs, &self.prompt_top_n_logprobs];
+        let num_lists = logprobs.into_iter().flatten().count() + alternatives.into_iter().flatten().count();
+        to.map(2 + num_lists + self.extra.len());
+        to.key("request_id").natural(self.request_id);
+        to.key("new_tokens").tokens(&self.new_tokens);
+        let new = ("new_log_probs", &self.new_log_probs, "new_top_n_logprobs", &self.new_top_n_logprobs);
+        let of_prompt = (
+            "prompt_log_probs",
+            &self.prompt_log_probs,
+            "prompt_top_n_logprobs",
+            &self.prompt_top_n_logprobs,
+        );
+        for (logprobs_key, logprobs, alternatives_key, alternatives) in [new, of_prompt] {
+            logprobs.iter().for_each(|list| to.key(logprobs_key).reals(list));
+            alternatives.iter().for_each(|list| to.key(alternatives_key).values(list));
+        }
+        to.entries(&self.extra);
     }
 }

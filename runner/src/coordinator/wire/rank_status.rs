@@ -2,6 +2,7 @@
 
 use rmpv::Value;
 
+use super::reader::Reader;
 use super::value::{Dict, FromValue, Mismatch, map, nullable};
 
 /// Version of our additions to the protocol; both ends send theirs, and a difference is refused by name.
@@ -42,8 +43,8 @@ pub struct RankStats {
 }
 
 impl FromValue for RankReady {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let mut dict = Dict::from_value(value)?;
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let mut dict = Dict::read(from)?;
         Ok(RankReady {
             version: dict.required("version", "the protocol version")?,
             pid: dict.required("pid", "a process id")?,
@@ -67,8 +68,8 @@ impl RankReady {
 }
 
 impl FromValue for RankStats {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let mut dict = Dict::from_value(value)?;
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let mut dict = Dict::read(from)?;
         Ok(RankStats {
             num_steps: dict.or("num_steps", 0)?,
             num_running: dict.or("num_running", 0)?,

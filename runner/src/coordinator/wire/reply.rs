@@ -2,8 +2,10 @@
 
 use rmpv::Value;
 
+use super::reader::Reader;
 use super::sampling::SamplingParams;
-use super::value::{Dict, FromValue, Mismatch, append, floats, map, nullable, tokens};
+use super::value::{Dict, FromValue, Mismatch, map};
+use super::writer::Writer;
 
 /// How a request ended at the rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,107 +156,105 @@ fn is_ours_to_fill(key: &str) -> bool {
 struct Tensor(Vec<u32>);
 
 impl FromValue for Tensor {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::Array(mut pair) if pair.len() == 2 && pair[0].as_str() == Some("tensor") => {
-                Vec::from_value(pair.swap_remove(1)).map(Tensor).map_err(|mismatch| mismatch.inside("[1]"))
-            }
-            list => Vec::from_value(list).map(Tensor),
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let mut pair = *from;
+        if pair.list() == Some(2) && pair.text() == Some("tensor") {
+            *from = pair;
+            return Vec::read(from).map(Tensor).map_err(|mismatch| mismatch.inside("[1]"));
         }
+        Vec::read(from).map(Tensor)
     }
 }
 
 impl FromValue for ReplyStatus {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value.as_str() {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let start = *from;
+        match from.text() {
             Some("COMPLETED") => Ok(ReplyStatus::Completed),
             Some("FAILED") => Ok(ReplyStatus::Failed),
-            Some(_) | None => Err(Mismatch::new("\"COMPLETED\" or \"FAILED\"", &value)),
+            Some(_) | None => Err(Mismatch::new("\"COMPLETED\" or \"FAILED\"", start)),
         }
+    }
+}
+
+/// The value of a key that is not looked at.
+struct Ignored;
+
+impl FromValue for Ignored {
+    fn read(_: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        Ok(Ignored)
     }
 }
 
 impl FromValue for FinalReply {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let mut dict = Dict::from_value(value)?;
+    /// In the order in which we write, except for what foreign engines alone have.
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let mut dict = Dict::read(from)?;
+        let request_id = dict.required("request_id", "the request's id")?;
+        let mut reply = FinalReply::completed(request_id, SamplingParams::default(), Vec::new());
+        reply.prompt = dict.or("prompt", None)?;
+        reply.sampling = dict.or("sampling_params", SamplingParams::default())?;
+        reply.prompt_tokens = dict.or::<Option<Tensor>>("prompt_tokens", None)?.map(|tensor| tensor.0);
+        reply.status = dict.required("status", "\"COMPLETED\" or \"FAILED\"")?;
+        reply.generated_text = dict.or("generated_text", None)?;
+        reply.generated_tokens = dict.or("generated_tokens", None)?.unwrap_or_default();
+        reply.prompt_log_probs = dict.or("prompt_log_probs", None)?;
+        reply.generated_log_probs = dict.or("generated_log_probs", None)?;
+        reply.prompt_top_n_logprobs = dict.or("prompt_top_n_logprobs", None)?;
+        reply.generated_top_n_logprobs = dict.or("generated_top_n_logprobs", None)?;
         // Always what we write ourselves: derived, or filled in by the client.
-        for derived in ["generated_length", "latency"] {
-            dict.optional::<Value>(derived)?;
-        }
-        let rank = dict.optional("rank")?;
-        let num_dispatches = dict.optional("num_dispatches")?;
-        let num_cached_tokens = dict.optional("num_cached_tokens")?;
-        let num_evictions = dict.optional("num_evictions")?;
-        Ok(FinalReply {
-            request_id: dict.required("request_id", "the request's id")?,
-            prompt: dict.or("prompt", None)?,
-            sampling: dict.or("sampling_params", SamplingParams::default())?,
-            prompt_tokens: dict.or::<Option<Tensor>>("prompt_tokens", None)?.map(|tensor| tensor.0),
-            status: dict.required("status", "\"COMPLETED\" or \"FAILED\"")?,
-            generated_text: dict.or("generated_text", None)?,
-            generated_tokens: dict.or("generated_tokens", None)?.unwrap_or_default(),
-            prompt_log_probs: dict.or("prompt_log_probs", None)?,
-            generated_log_probs: dict.or("generated_log_probs", None)?,
-            prompt_top_n_logprobs: dict.or("prompt_top_n_logprobs", None)?,
-            generated_top_n_logprobs: dict.or("generated_top_n_logprobs", None)?,
-            tpot: dict.or("tpot", None)?.unwrap_or_default(),
-            ttft: dict.or("ttft", None)?,
-            events: dict.or("events", None)?.unwrap_or_default(),
-            served_by: rank
-                .zip(num_dispatches)
-                .map(|(rank, num_dispatches)| ServedBy { rank, num_dispatches }),
-            effort: num_cached_tokens
-                .zip(num_evictions)
-                .map(|(num_cached_tokens, num_evictions)| Effort { num_cached_tokens, num_evictions }),
-            extra: dict
-                .rest()
-                .into_iter()
-                .filter(|(key, value)| !(is_ours_to_fill(key) && value.is_nil()))
-                .collect(),
-        })
+        dict.optional::<Ignored>("generated_length")?;
+        reply.tpot = dict.or("tpot", None)?.unwrap_or_default();
+        dict.optional::<Ignored>("latency")?;
+        reply.ttft = dict.or("ttft", None)?;
+        reply.events = dict.or("events", None)?.unwrap_or_default();
+        let served_by = dict.optional("rank")?.zip(dict.optional("num_dispatches")?);
+        reply.served_by = served_by.map(|(rank, num_dispatches)| ServedBy { rank, num_dispatches });
+        let effort = dict.optional("num_cached_tokens")?.zip(dict.optional("num_evictions")?);
+        reply.effort =
+            effort.map(|(num_cached_tokens, num_evictions)| Effort { num_cached_tokens, num_evictions });
+        reply.extra = dict.rest()?;
+        reply.extra.retain(|(key, value)| !(is_ours_to_fill(key) && value.is_nil()));
+        Ok(reply)
     }
 }
 
 impl FinalReply {
-    pub(super) fn to_value(&self) -> Value {
-        let tensor = |ids: &Vec<u32>| Value::Array(vec!["tensor".into(), tokens(ids)]);
-        let list = |values: &Vec<Value>| Value::Array(values.clone());
-        let mut entries = map([
-            ("request_id", self.request_id.into()),
-            ("prompt", nullable(&self.prompt, |text| text.as_str().into())),
-            ("sampling_params", self.sampling.to_value()),
-        ]);
-        let absent =
-            ALWAYS_WRITTEN.into_iter().filter(|absent| !self.extra.iter().any(|(key, _)| key == absent));
-        entries.extend(absent.map(|key| (key.into(), Value::Nil)));
-        entries.extend(map([
-            ("prompt_tokens", nullable(&self.prompt_tokens, tensor)),
-            ("status", if self.status == ReplyStatus::Completed { "COMPLETED" } else { "FAILED" }.into()),
-            ("generated_text", nullable(&self.generated_text, |text| text.as_str().into())),
-            ("generated_tokens", tokens(&self.generated_tokens)),
-            ("prompt_log_probs", nullable(&self.prompt_log_probs, |p| floats(p))),
-            ("generated_log_probs", nullable(&self.generated_log_probs, |p| floats(p))),
-            ("prompt_top_n_logprobs", nullable(&self.prompt_top_n_logprobs, list)),
-            ("generated_top_n_logprobs", nullable(&self.generated_top_n_logprobs, list)),
-            ("generated_length", self.generated_tokens.len().into()),
-            ("tpot", Value::Array(self.tpot.iter().map(|&x| x.into()).collect())),
-            ("latency", Value::Nil),
-            ("ttft", nullable(&self.ttft, |&x| x.into())),
-            ("events", list(&self.events)),
-        ]));
-        if let Some(served) = self.served_by {
-            entries.extend(map([
-                ("rank", served.rank.into()),
-                ("num_dispatches", served.num_dispatches.into()),
-            ]));
+    pub(super) fn write(&self, to: &mut Writer<'_>) {
+        let is_absent = |absent: &&str| !self.extra.iter().any(|(key, _)| key == absent);
+        let absent = ALWAYS_WRITTEN.iter().filter(|key| is_absent(key));
+        let num_ours = 2 * usize::from(self.served_by.is_some()) + 2 * usize::from(self.effort.is_some());
+        to.map(16 + absent.clone().count() + num_ours + self.extra.len());
+        to.key("request_id").natural(self.request_id);
+        to.key("prompt").nullable(self.prompt.as_deref(), Writer::text);
+        self.sampling.write(to.key("sampling_params"));
+        absent.for_each(|key| to.key(key).nil());
+        to.key("prompt_tokens").nullable(self.prompt_tokens.as_deref(), |to, tokens| {
+            to.list(2);
+            to.text("tensor");
+            to.tokens(tokens);
+        });
+        to.key("status").text(if self.status == ReplyStatus::Completed { "COMPLETED" } else { "FAILED" });
+        to.key("generated_text").nullable(self.generated_text.as_deref(), Writer::text);
+        to.key("generated_tokens").tokens(&self.generated_tokens);
+        to.key("prompt_log_probs").nullable(self.prompt_log_probs.as_deref(), Writer::reals);
+        to.key("generated_log_probs").nullable(self.generated_log_probs.as_deref(), Writer::reals);
+        to.key("prompt_top_n_logprobs").nullable(self.prompt_top_n_logprobs.as_deref(), Writer::values);
+        to.key("generated_top_n_logprobs").nullable(self.generated_top_n_logprobs.as_deref(), Writer::values);
+        to.key("generated_length").natural(self.generated_tokens.len() as u64);
+        to.key("tpot").list(self.tpot.len());
+        self.tpot.iter().for_each(|&seconds| to.real(seconds));
+        to.key("latency").nil();
+        to.key("ttft").nullable(self.ttft, Writer::real);
+        to.key("events").values(&self.events);
+        if let Some(ServedBy { rank, num_dispatches }) = self.served_by {
+            to.key("rank").natural(rank.into());
+            to.key("num_dispatches").natural(num_dispatches.into());
         }
-        if let Some(effort) = self.effort {
-            entries.extend(map([
-                ("num_cached_tokens", effort.num_cached_tokens.into()),
-                ("num_evictions", effort.num_evictions.into()),
-            ]));
+        if let Some(Effort { num_cached_tokens, num_evictions }) = self.effort {
+            to.key("num_cached_tokens").natural(num_cached_tokens);
+            to.key("num_evictions").natural(num_evictions);
         }
-        append(&mut entries, &self.extra);
-        Value::Map(entries)
+        to.entries(&self.extra);
     }
 }

@@ -2,7 +2,9 @@
 
 use rmpv::Value;
 
-use super::value::{Dict, FromValue, Mismatch, append, map, nullable};
+use super::reader::Reader;
+use super::value::{Dict, FromValue, Mismatch};
+use super::writer::Writer;
 
 /// Sampling of one request. Read from any subset of keys (an absent key has its default),
 /// written with all of them; keys we do not know are passed through.
@@ -75,15 +77,10 @@ impl Default for SamplingParams {
 }
 
 impl FromValue for SamplingParams {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let mut dict = Dict::from_value(value)?;
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let mut dict = Dict::read(from)?;
         let default = SamplingParams::default();
-        let streaming_interval = dict.or("streaming_interval", default.streaming_interval)?;
-        if streaming_interval == 0 {
-            let (expected, got) = ("an integer of at least 1", "0".into());
-            return Err(Mismatch { path: ".streaming_interval".into(), expected, got });
-        }
-        Ok(SamplingParams {
+        let params = SamplingParams {
             temperature: dict.or("temperature", default.temperature)?,
             top_k: dict.or("top_k", default.top_k)?,
             top_p: dict.or("top_p", default.top_p)?,
@@ -101,38 +98,42 @@ impl FromValue for SamplingParams {
                 .or("detokenize_stop_sequence", default.detokenize_stop_sequence)?,
             return_prompt_tokens: dict.or("return_prompt_tokens", default.return_prompt_tokens)?,
             streaming: dict.or("streaming", default.streaming)?,
-            streaming_interval,
+            streaming_interval: dict.or("streaming_interval", default.streaming_interval)?,
             do_kv_handoff: dict.or("do_kv_handoff", default.do_kv_handoff)?,
-            extra: dict.rest(),
-        })
+            extra: dict.rest()?,
+        };
+        if params.streaming_interval == 0 {
+            let (expected, got) = ("an integer of at least 1", "0".into());
+            return Err(Mismatch { path: ".streaming_interval".into(), expected, got });
+        }
+        Ok(params)
     }
 }
 
 impl SamplingParams {
-    pub(super) fn to_value(&self) -> Value {
-        let words =
-            |words: &Vec<String>| Value::Array(words.iter().map(|w| Value::from(w.as_str())).collect());
-        let mut entries = map([
-            ("temperature", Value::F64(self.temperature)),
-            ("top_k", self.top_k.into()),
-            ("top_p", Value::F64(self.top_p)),
-            ("return_log_probs", self.return_log_probs.into()),
-            ("skip_prompt_log_probs", self.skip_prompt_log_probs.into()),
-            ("return_segments", self.return_segments.into()),
-            ("num_tokens_to_generate", nullable(&self.num_tokens_to_generate, |&n| n.into())),
-            ("num_tokens_total", nullable(&self.num_tokens_total, |&n| n.into())),
-            ("termination_id", nullable(&self.termination_id, |&id| id.into())),
-            ("top_n_logprobs", self.top_n_logprobs.into()),
-            ("return_prompt_top_n_logprobs", self.return_prompt_top_n_logprobs.into()),
-            ("add_BOS", self.add_bos.into()),
-            ("stop_words", nullable(&self.stop_words, words)),
-            ("detokenize_stop_sequence", self.detokenize_stop_sequence.into()),
-            ("return_prompt_tokens", self.return_prompt_tokens.into()),
-            ("streaming", self.streaming.into()),
-            ("streaming_interval", self.streaming_interval.into()),
-            ("do_kv_handoff", self.do_kv_handoff.into()),
-        ]);
-        append(&mut entries, &self.extra);
-        Value::Map(entries)
+    pub(super) fn write(&self, to: &mut Writer<'_>) {
+        to.map(18 + self.extra.len());
+        to.key("temperature").real(self.temperature);
+        to.key("top_k").natural(self.top_k.into());
+        to.key("top_p").real(self.top_p);
+        to.key("return_log_probs").boolean(self.return_log_probs);
+        to.key("skip_prompt_log_probs").boolean(self.skip_prompt_log_probs);
+        to.key("return_segments").boolean(self.return_segments);
+        to.key("num_tokens_to_generate").nullable(self.num_tokens_to_generate, Writer::natural);
+        to.key("num_tokens_total").nullable(self.num_tokens_total, Writer::natural);
+        to.key("termination_id").nullable(self.termination_id, Writer::integer);
+        to.key("top_n_logprobs").natural(self.top_n_logprobs.into());
+        to.key("return_prompt_top_n_logprobs").boolean(self.return_prompt_top_n_logprobs);
+        to.key("add_BOS").boolean(self.add_bos);
+        to.key("stop_words").nullable(self.stop_words.as_ref(), |to, words| {
+            to.list(words.len());
+            words.iter().for_each(|word| to.text(word));
+        });
+        to.key("detokenize_stop_sequence").boolean(self.detokenize_stop_sequence);
+        to.key("return_prompt_tokens").boolean(self.return_prompt_tokens);
+        to.key("streaming").boolean(self.streaming);
+        to.key("streaming_interval").natural(self.streaming_interval.into());
+        to.key("do_kv_handoff").boolean(self.do_kv_handoff);
+        to.entries(&self.extra);
     }
 }

@@ -1,8 +1,8 @@
 //! One flat pass over a payload before anything is allocated for it.
 //!
-//! The decoder behind it neither trusts claimed lengths nor recurses without a bound, but it turns one byte
-//! (a nil, a small number) into a value of some 40 bytes; so the number of values is bounded here, and a length
-//! that the rest of the message cannot hold is named where it stands.
+//! The reader behind it neither trusts claimed lengths nor recurses without a bound, but where it passes a value through it
+//! turns one byte (a nil, a small number) into some 40; so the number of values is bounded here, and a length that the rest
+//! of the message cannot hold is named where it stands.
 
 use super::WireLimits;
 use super::error::WireError;
@@ -38,6 +38,16 @@ pub(super) fn scan(bytes: &[u8], limits: &WireLimits) -> Result<(), WireError> {
         0 => Ok(()),
         extra => Err(scanner.error(format!("{extra} bytes after the message"))),
     }
+}
+
+/// Bytes of the value that `bytes` begin with; `None` if it is cut off.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    let mut scanner = Scanner { bytes, at: 0 };
+    let mut num_left: u64 = 1;
+    while num_left > 0 {
+        num_left = num_left - 1 + scanner.value().ok()?;
+    }
+    Some(scanner.at)
 }
 
 struct Scanner<'a> {

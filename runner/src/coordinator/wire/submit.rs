@@ -4,9 +4,10 @@ use rmpv::Value;
 
 use super::error::WireError;
 use super::header::Header;
-use super::message::{Message, encode};
+use super::message::{Message, write};
+use super::reader::Reader;
 use super::sampling::SamplingParams;
-use super::value::{FromValue, Mismatch, tokens};
+use super::value::{FromValue, Mismatch};
 
 /// What to continue.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,11 +19,13 @@ pub enum Prompt {
 }
 
 impl FromValue for Prompt {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::String(_) => String::from_value(value).map(Prompt::Text),
-            Value::Array(_) => Vec::from_value(value).map(Prompt::Tokens),
-            other => Err(Mismatch::new("a string or an array of token ids", &other)),
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        if from.is_at_text() {
+            String::read(from).map(Prompt::Text)
+        } else if from.is_at_list() {
+            Vec::read(from).map(Prompt::Tokens)
+        } else {
+            Err(Mismatch::new("a string or an array of token ids", *from))
         }
     }
 }
@@ -42,17 +45,20 @@ pub struct Submit {
 
 impl Submit {
     /// Reads the elements after the id. Four elements are the older form without multi-modal data.
-    pub(super) fn read_after_id(id: u64, message: &mut Message) -> Result<Submit, WireError> {
+    pub(super) fn read_after_id(id: u64, message: &mut Message<'_>) -> Result<Submit, WireError> {
         message.arity(4..=5, "4 or 5")?;
         Ok(Submit { id, prompt: message.next()?, sampling: message.next()?, multi_modal: message.next()? })
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let prompt = match &self.prompt {
-            Prompt::Text(text) => text.as_str().into(),
-            Prompt::Tokens(ids) => tokens(ids),
-        };
-        let multi_modal = self.multi_modal.clone().unwrap_or(Value::Nil);
-        encode(Header::SubmitRequest, [self.id.into(), prompt, self.sampling.to_value(), multi_modal])
+        write(Header::SubmitRequest.number(), 4, |to| {
+            to.natural(self.id);
+            match &self.prompt {
+                Prompt::Text(text) => to.text(text),
+                Prompt::Tokens(tokens) => to.tokens(tokens),
+            }
+            self.sampling.write(to);
+            to.nullable(self.multi_modal.as_ref(), |to, value| to.value(value));
+        })
     }
 }

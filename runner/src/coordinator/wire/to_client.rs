@@ -1,15 +1,14 @@
 //! What the coordinator sends to clients.
 
-use rmpv::Value;
-
 use super::WireLimits;
 use super::control::ControlSignal;
 use super::error::WireError;
 use super::header::Header;
-use super::message::{Message, encode, encode_number};
+use super::message::{Message, encode, write};
 use super::numbering::{Numbering, PAUSE_ACK, STOP_ACK};
 use super::partial::PartialReply;
 use super::reply::FinalReply;
+use super::writer::Writer;
 
 /// A message to a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,20 +67,22 @@ impl ClientReply {
     pub fn encode_as(&self, numbering: Numbering) -> Option<Vec<u8>> {
         match (self, numbering) {
             (ClientReply::ControlAck { signal: ControlSignal::Pause }, Numbering::V0_16) => {
-                Some(encode_number(PAUSE_ACK, []))
+                Some(write(PAUSE_ACK, 0, |_| ()))
             }
             (ClientReply::ControlAck { signal: ControlSignal::Stop }, Numbering::V0_16) => {
-                Some(encode_number(STOP_ACK, []))
+                Some(write(STOP_ACK, 0, |_| ()))
             }
             (ClientReply::ControlAck { .. }, _) => None,
             (_, Numbering::Current) => Some(self.encode()),
             (ClientReply::ConnectAck, _) => {
-                numbering.number(Header::ConnectAck).map(|number| encode_number(number, []))
+                numbering.number(Header::ConnectAck).map(|number| write(number, 0, |_| ()))
             }
             (ClientReply::Final { client_id, reply }, _) => {
-                let reply = if numbering == Numbering::V0_16 { record(reply) } else { reply.to_value() };
                 let number = numbering.number(Header::EngineReply)?;
-                Some(encode_number(number, [Value::from(*client_id), reply]))
+                Some(write(number, 2, |to| {
+                    to.natural(*client_id);
+                    if numbering == Numbering::V0_16 { record(reply, to) } else { reply.write(to) }
+                }))
             }
             (ClientReply::Partial { .. } | ClientReply::Refusal { .. }, _) => None,
         }
@@ -93,10 +94,16 @@ impl ClientReply {
             ClientReply::ConnectAck => encode(Header::ConnectAck, []),
             ClientReply::ControlAck { signal } => encode(signal.header(), []),
             ClientReply::Final { client_id, reply } => {
-                encode(Header::EngineReply, [Value::from(*client_id), reply.to_value()])
+                write(Header::EngineReply.number(), 2, |to| {
+                    to.natural(*client_id);
+                    reply.write(to);
+                })
             }
             ClientReply::Partial { client_id, partial } => {
-                encode(Header::EngineReplyPartial, [Value::from(*client_id), partial.to_value()])
+                write(Header::EngineReplyPartial.number(), 2, |to| {
+                    to.natural(*client_id);
+                    partial.write(to);
+                })
             }
             ClientReply::Refusal { reason } => encode(Header::Refusal, [reason.as_str().into()]),
         }
@@ -104,7 +111,9 @@ impl ClientReply {
 }
 
 /// 0.16 has a record of requests where later releases have the one request's dictionary.
-fn record(reply: &FinalReply) -> Value {
-    let requests = Value::Array(vec![reply.to_value()]);
-    Value::Map(vec![("requests".into(), requests), ("latency".into(), Value::Nil)])
+fn record(reply: &FinalReply, to: &mut Writer<'_>) {
+    to.map(2);
+    to.key("requests").list(1);
+    reply.write(to);
+    to.key("latency").nil();
 }

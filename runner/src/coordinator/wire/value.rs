@@ -1,6 +1,10 @@
-//! From msgpack values to Rust types and back, with the place of every mismatch.
+//! From msgpack to Rust types, with the place of every mismatch.
+
+use std::collections::HashSet;
 
 use rmpv::Value;
+
+use super::reader::{Number, Reader};
 
 /// A value of the wrong type, and where it stands inside what was being read.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +16,9 @@ pub(super) struct Mismatch {
 }
 
 impl Mismatch {
-    pub(super) fn new(expected: &'static str, got: &Value) -> Mismatch {
-        Mismatch { path: String::new(), expected, got: describe(got) }
+    /// `got`: before the value.
+    pub(super) fn new(expected: &'static str, got: Reader<'_>) -> Mismatch {
+        Mismatch { path: String::new(), expected, got: got.describe() }
     }
 
     /// The same mismatch, seen from one level further out.
@@ -45,42 +50,71 @@ pub(super) fn describe(value: &Value) -> String {
 
 /// A type that one msgpack value can be read as.
 pub(super) trait FromValue: Sized {
-    fn from_value(value: Value) -> Result<Self, Mismatch>;
+    /// Reads the value ahead and steps over it.
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch>;
 }
 
-macro_rules! from_value {
+macro_rules! from_number {
     ($($kind:ty, $expected:literal, $read:expr;)*) => {
         $(impl FromValue for $kind {
-            fn from_value(value: Value) -> Result<Self, Mismatch> {
-                let read: fn(&Value) -> Option<$kind> = $read;
-                read(&value).ok_or_else(|| Mismatch::new($expected, &value))
+            fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+                let (start, read): (_, fn(Number) -> Option<$kind>) = (*from, $read);
+                from.number().and_then(read).ok_or_else(|| Mismatch::new($expected, start))
             }
         })*
     };
 }
 
-from_value! {
-    u64, "an integer of at least 0", Value::as_u64;
-    u32, "an integer from 0 to 4294967295", |value| value.as_u64().and_then(|n| n.try_into().ok());
-    i64, "a 64-bit integer", Value::as_i64;
-    // Python writes a whole number where it means a float.
-    f64, "a number", Value::as_f64;
-    f32, "a number", |value| value.as_f64().map(|x| x as f32);
-    bool, "a boolean", Value::as_bool;
+fn natural(number: Number) -> Option<u64> {
+    match number {
+        Number::Natural(n) => Some(n),
+        Number::Negative(_) | Number::Real(_) => None,
+    }
+}
+
+fn integer(number: Number) -> Option<i64> {
+    match number {
+        Number::Natural(n) => i64::try_from(n).ok(),
+        Number::Negative(n) => Some(n),
+        Number::Real(_) => None,
+    }
+}
+
+/// Python writes a whole number where it means a float.
+fn real(number: Number) -> f64 {
+    match number {
+        Number::Natural(n) => n as f64,
+        Number::Negative(n) => n as f64,
+        Number::Real(x) => x,
+    }
+}
+
+from_number! {
+    u64, "an integer of at least 0", natural;
+    u32, "an integer from 0 to 4294967295", |number| natural(number).and_then(|n| n.try_into().ok());
+    i64, "a 64-bit integer", integer;
+    f64, "a number", |number| Some(real(number));
+    f32, "a number", |number| Some(real(number) as f32);
+}
+
+impl FromValue for bool {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let start = *from;
+        from.boolean().ok_or_else(|| Mismatch::new("a boolean", start))
+    }
 }
 
 impl FromValue for Value {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        Ok(value)
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let start = *from;
+        from.value().ok_or_else(|| Mismatch::new("a value", start))
     }
 }
 
 impl FromValue for String {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::String(s) if s.is_str() => Ok(s.into_str().unwrap_or_default()),
-            other => Err(Mismatch::new("a UTF-8 string", &other)),
-        }
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let start = *from;
+        from.text().map(str::to_owned).ok_or_else(|| Mismatch::new("a UTF-8 string", start))
     }
 }
 
@@ -88,53 +122,95 @@ impl FromValue for String {
 pub(super) struct Bytes(pub(super) Vec<u8>);
 
 impl FromValue for Bytes {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        match value {
-            Value::Binary(bytes) => Ok(Bytes(bytes)),
-            other => Err(Mismatch::new("raw bytes", &other)),
-        }
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        let start = *from;
+        let bytes = from.raw_bytes().ok_or_else(|| Mismatch::new("raw bytes", start))?;
+        Ok(Bytes(bytes.to_vec()))
     }
 }
 
 impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        if value.is_nil() { Ok(None) } else { T::from_value(value).map(Some) }
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        if from.is_at_nil() {
+            from.skip();
+            return Ok(None);
+        }
+        T::read(from).map(Some)
     }
 }
 
 impl<T: FromValue> FromValue for Vec<T> {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let Value::Array(values) = value else { return Err(Mismatch::new("an array", &value)) };
-        let read = |(i, value)| T::from_value(value).map_err(|mismatch| mismatch.inside(format!("[{i}]")));
-        values.into_iter().enumerate().map(read).collect()
+    fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
+        // What is reserved for values that did not come must stay small.
+        const MOST_RESERVED_BYTES: usize = 16 << 10;
+        let start = *from;
+        let count = from.list().ok_or_else(|| Mismatch::new("an array", start))?;
+        let mut values = Vec::with_capacity(count.min(MOST_RESERVED_BYTES / size_of::<T>().max(1)));
+        for i in 0..count {
+            values.push(T::read(from).map_err(|mismatch| mismatch.inside(format!("[{i}]")))?);
+        }
+        Ok(values)
     }
 }
 
-/// A map with string keys, read key by key.
-pub(super) struct Dict(Vec<(String, Value)>);
+/// A map with string keys, read key by key. Fastest where keys are asked for in the order in which they came.
+pub(super) struct Dict<'a> {
+    entries: Vec<Entry<'a>>,
+    /// After the key asked for last.
+    next: usize,
+    num_open: usize,
+}
 
-impl FromValue for Dict {
-    fn from_value(value: Value) -> Result<Self, Mismatch> {
-        let Value::Map(entries) = value else { return Err(Mismatch::new("a map", &value)) };
-        let read = |(key, value)| match String::from_value(key) {
-            Ok(key) => Ok((key, value)),
-            Err(mismatch) => Err(Mismatch { expected: "string keys", ..mismatch }),
-        };
-        let mut entries = entries.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+struct Entry<'a> {
+    key: &'a [u8],
+    value: Reader<'a>,
+    /// Nobody has asked for it.
+    is_open: bool,
+}
+
+impl<'a> Dict<'a> {
+    /// Reads the keys of the map ahead and steps over it.
+    pub(super) fn read(from: &mut Reader<'a>) -> Result<Dict<'a>, Mismatch> {
+        /// Ours have some twenty keys.
+        const RESERVED: usize = 32;
+        let start = *from;
+        let cut_off = || Mismatch::new("a map", start);
+        let count = from.map().ok_or_else(cut_off)?;
+        let mut entries = Vec::with_capacity(count.min(RESERVED));
+        for _ in 0..count {
+            let key_start = *from;
+            let key = from.text_bytes().ok_or_else(|| Mismatch::new("string keys", key_start))?;
+            entries.push(Entry { key, value: from.skip().ok_or_else(cut_off)?, is_open: true });
+        }
         // As in Python, the last of equal keys counts: else the others would pass as keys we do not know.
-        entries.reverse();
-        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-        entries.dedup_by(|(later, _), (first, _)| later == first);
-        Ok(Dict(entries))
+        if has_equal_keys(&entries) {
+            let mut seen = HashSet::new();
+            entries.reverse();
+            entries.retain(|entry| seen.insert(entry.key));
+            entries.reverse();
+        }
+        Ok(Dict { num_open: entries.len(), entries, next: 0 })
     }
-}
 
-impl Dict {
+    fn find(&self, key: &str) -> Option<usize> {
+        if self.num_open == 0 {
+            return None;
+        }
+        let is_it = |entry: &Entry<'_>| entry.is_open && entry.key == key.as_bytes();
+        if self.entries.get(self.next).is_some_and(is_it) {
+            return Some(self.next);
+        }
+        self.entries.iter().position(is_it)
+    }
+
     /// Takes the key out; `None` if it is not there.
     pub(super) fn optional<T: FromValue>(&mut self, key: &str) -> Result<Option<T>, Mismatch> {
-        let Some(at) = self.0.iter().position(|(name, _)| name == key) else { return Ok(None) };
-        let (_, value) = self.0.swap_remove(at);
-        T::from_value(value).map(Some).map_err(|mismatch| mismatch.inside(format!(".{key}")))
+        let Some(at) = self.find(key) else { return Ok(None) };
+        self.next = at + 1;
+        self.num_open -= 1;
+        let entry = &mut self.entries[at];
+        entry.is_open = false;
+        T::read(&mut entry.value).map(Some).map_err(|mismatch| mismatch.inside(format!(".{key}")))
     }
 
     /// Takes the key out; `default` if it is not there.
@@ -153,25 +229,47 @@ impl Dict {
     }
 
     /// What nobody took, by key.
-    pub(super) fn rest(mut self) -> Vec<(String, Value)> {
-        self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
-        self.0
+    pub(super) fn rest(self) -> Result<Vec<(String, Value)>, Mismatch> {
+        let mut rest = Vec::new();
+        for Entry { key, mut value, is_open } in self.entries {
+            if is_open {
+                let key = std::str::from_utf8(key).map_err(|_| Mismatch {
+                    path: String::new(),
+                    expected: "string keys",
+                    got: "a string that is not UTF-8".into(),
+                })?;
+                let value = Value::read(&mut value).map_err(|m| m.inside(format!(".{key}")))?;
+                rest.push((key.to_owned(), value));
+            }
+        }
+        rest.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(rest)
     }
 }
 
-/// Numbers as the original writes them: 64-bit floats (exact for our 32-bit ones).
-pub(super) fn floats(values: &[f32]) -> Value {
-    Value::Array(values.iter().map(|&x| Value::F64(f64::from(x))).collect())
+fn has_equal_keys(entries: &[Entry<'_>]) -> bool {
+    /// Up to so many keys it is fastest to compare each with each.
+    const FEW: usize = 64;
+    if entries.len() > FEW {
+        let distinct: HashSet<&[u8]> = entries.iter().map(|entry| entry.key).collect();
+        return distinct.len() < entries.len();
+    }
+    let mut marks = [0; FEW];
+    entries.iter().enumerate().any(|(i, entry)| {
+        let mark = mark(entry.key);
+        let same = marks[..i].iter().enumerate().any(|(j, &other)| other == mark && entries[j].key == entry.key);
+        marks[i] = mark;
+        same
+    })
 }
 
-/// Token ids.
-pub(super) fn tokens(values: &[u32]) -> Value {
-    Value::Array(values.iter().map(|&id| Value::from(id)).collect())
-}
-
-/// nil for `None`.
-pub(super) fn nullable<T>(value: &Option<T>, write: impl FnOnce(&T) -> Value) -> Value {
-    value.as_ref().map_or(Value::Nil, write)
+/// Differs for most keys that differ.
+fn mark(key: &[u8]) -> u64 {
+    let tail = match key.last_chunk() {
+        Some(tail) => u64::from_le_bytes(*tail),
+        None => key.iter().fold(0, |tail, &byte| tail << 8 | u64::from(byte)),
+    };
+    tail ^ (key.len() as u64) << 56
 }
 
 /// A map in the given order.
@@ -179,9 +277,9 @@ pub(super) fn map(entries: impl IntoIterator<Item = (&'static str, Value)>) -> V
     entries.into_iter().map(|(key, value)| (Value::from(key), value)).collect()
 }
 
-/// Appends entries that were passed through unread.
-pub(super) fn append(map: &mut Vec<(Value, Value)>, extra: &[(String, Value)]) {
-    map.extend(extra.iter().map(|(key, value)| (Value::from(key.as_str()), value.clone())));
+/// nil for `None`.
+pub(super) fn nullable<T>(value: &Option<T>, write: impl FnOnce(&T) -> Value) -> Value {
+    value.as_ref().map_or(Value::Nil, write)
 }
 
 #[cfg(test)]
@@ -191,10 +289,16 @@ mod tests {
     #[test]
     fn the_last_of_equal_keys_counts_and_the_others_are_gone() {
         let entry = |key: &str, value: u64| (Value::from(key), Value::from(value));
-        let map = Value::Map(vec![entry("a", 1), entry("b", 2), entry("a", 3), entry("c", 4), entry("c", 5)]);
-        let mut dict = Dict::from_value(map).ok().unwrap();
-        assert_eq!(dict.optional::<u64>("a").ok().unwrap(), Some(3));
-        let rest: Vec<_> = dict.rest().into_iter().map(|(key, value)| (key, value.as_u64())).collect();
-        assert_eq!(rest, [("b".to_owned(), Some(2)), ("c".to_owned(), Some(5))]);
+        let few = vec![entry("a", 1), entry("b", 2), entry("a", 3), entry("c", 4), entry("c", 5)];
+        let many = (0..100).map(|i| entry("c", i)).chain(few.clone()).collect();
+        for entries in [few, many] {
+            let mut bytes = Vec::new();
+            rmpv::encode::write_value(&mut bytes, &Value::Map(entries)).unwrap();
+            let mut dict = Dict::read(&mut Reader::new(&bytes, 8)).ok().unwrap();
+            assert_eq!(dict.optional::<u64>("a").ok().unwrap(), Some(3));
+            let rest = dict.rest().ok().unwrap();
+            let rest: Vec<_> = rest.into_iter().map(|(key, value)| (key, value.as_u64())).collect();
+            assert_eq!(rest, [("b".to_owned(), Some(2)), ("c".to_owned(), Some(5))]);
+        }
     }
 }

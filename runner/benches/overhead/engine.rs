@@ -1,0 +1,83 @@
+//! The engine over a model that costs nothing: what a step of 32 decoding sequences takes besides the model, and how often
+//! it allocates.
+
+use std::time::Instant;
+
+use goldlap::engine::{Engine, EngineLimits, EngineRequest, OutputLength, Sampling};
+use goldlap::metrics::Clock;
+use goldlap::plan::EngineFeatures;
+use goldlap_kernels::model::step::{
+    KvCacheShape, LanguageModel, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
+};
+
+use crate::allocations;
+
+const SEQUENCES: u64 = 32;
+const STEPS: usize = 20_000;
+const BLOCK_SIZE: usize = 256;
+
+/// Answers token 7 at once.
+struct NoModel;
+
+const SHAPE: KvCacheShape = KvCacheShape { block_size: BLOCK_SIZE, num_blocks: 1 << 16 };
+
+impl LanguageModel for NoModel {
+    fn vocab_size(&self) -> usize {
+        1000
+    }
+
+    fn kv_cache(&self) -> KvCacheShape {
+        SHAPE
+    }
+
+    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
+        let answer = |sequence: &SequenceSlice<'_>| SequenceOutput {
+            target_logprobs: Vec::new(),
+            sampled: sequence.sample.map(|_| SampledToken { token: 7, logprob: -1.0 }),
+        };
+        Ok(batch.iter().map(answer).collect())
+    }
+
+    fn last_step_cost(&self) -> StepCost {
+        StepCost::default()
+    }
+}
+
+/// An engine in the middle of 32 decodes that will not end soon.
+pub(crate) fn decoding() -> Engine {
+    let limits = EngineLimits {
+        block_size: BLOCK_SIZE,
+        num_usable_blocks: SHAPE.num_blocks - 1,
+        max_requests: 64,
+        max_tokens: 16_384,
+        max_sequence_length: 1 << 24,
+        num_paused_blocks: 0,
+        features: EngineFeatures::OFF,
+    };
+    let mut engine = Engine::new(Box::new(NoModel), limits, 1, Clock::start());
+    for id in 0..SEQUENCES {
+        let sampling = Sampling { return_log_probs: true, skip_prompt_log_probs: true, ..Sampling::GREEDY };
+        let request =
+            EngineRequest { id, prompt: vec![1; 128], output_length: OutputLength::Fill, sampling };
+        engine.submit(request).expect("taken");
+    }
+    for _ in 0..8 {
+        engine.step();
+    }
+    engine
+}
+
+pub(crate) fn run() {
+    for round in 0..3 {
+        let mut engine = decoding();
+        let (before, start) = (allocations::so_far(), Instant::now());
+        for _ in 0..STEPS {
+            assert_eq!(engine.step().new_tokens.len(), SEQUENCES as usize);
+        }
+        let each_us = start.elapsed().as_secs_f64() * 1e6 / STEPS as f64;
+        let allocations = (allocations::so_far() - before) as f64 / STEPS as f64;
+        println!(
+            "engine, round {round}: {each_us:.2} us and {allocations:.2} allocations a step of {SEQUENCES} sequences"
+        );
+    }
+}

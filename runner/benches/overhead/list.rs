@@ -1,0 +1,67 @@
+//! `goldlap list` over five and ten thousand case folders: seconds, and peak memory.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+const CASE: &str = "\
+MODE: inference
+TEST_TYPE: frozen-start
+DP: 8
+MODEL_ARGS:
+  --num-layers: 24
+  --hidden-size: 1152
+  --num-attention-heads: 16
+  --group-query-attention: true
+  --num-query-groups: 8
+  --kv-channels: 128
+  --ffn-hidden-size: 4608
+  --normalization: RMSNorm
+  --disable-bias-linear: true
+  --swiglu: true
+  --max-position-embeddings: 8192
+  --position-embedding-type: rope
+  --rotary-base: 1000000
+  --rotary-percent: 1.0
+  --untie-embeddings-and-output-weights: true
+  --bf16: true
+  --tokenizer-type: TikTokenizer
+  --micro-batch-size: 1
+  --temperature: 1.0
+  --top_k: 1
+  --num-tokens-to-generate: 16
+  --incoming-requests-per-step: 32
+  --inference-dynamic-batching: true
+METRICS:
+  - generated_tokens
+  - logprobs
+";
+
+pub(crate) fn run() {
+    for count in [5_000, 10_000] {
+        let root = tempfile::tempdir().expect("a folder");
+        for index in 0..count {
+            let folder = root.path().join(format!("cases/gpt/case_{index:05}_tp1_pp1_dp8"));
+            fs::create_dir_all(&folder).expect("a folder");
+            fs::write(folder.join("model_config.yaml"), CASE).expect("a case");
+        }
+        let best = (0..5).map(|_| list(root.path())).min_by(f64::total_cmp).expect("five runs");
+        println!("list of {count} folders: {best:.3} s, the best of five");
+    }
+}
+
+fn list(root: &Path) -> f64 {
+    let start = Instant::now();
+    let status = Command::new(env!("CARGO_BIN_EXE_goldlap"))
+        .args(["list", "--cases"])
+        .arg(root.join("cases"))
+        .arg("--goldens")
+        .arg(root.join("goldens"))
+        .args(["--platform", "cpu"])
+        .stdout(Stdio::null())
+        .status()
+        .expect("the program runs");
+    assert!(status.code().is_some(), "{status}");
+    start.elapsed().as_secs_f64()
+}

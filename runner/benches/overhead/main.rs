@@ -1,0 +1,32 @@
+//! What everything but the kernels costs: coordinator, engine, wire, discovery. `cargo xtask bench overhead` runs it.
+//!
+//!     cargo bench -p goldlap --bench overhead -- [coordinator|engine|list|count PATH ITERATIONS]
+
+mod allocations;
+mod coordinator;
+mod engine;
+mod list;
+mod messages;
+mod paths;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+fn main() {
+    // `cargo bench` adds this one.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => {
+            coordinator::run();
+            engine::run();
+            list::run();
+        }
+        ["coordinator"] => coordinator::run(),
+        ["engine"] => engine::run(),
+        ["list"] => list::run(),
+        ["paths"] => paths::NAMES.iter().for_each(|name| println!("{name}")),
+        ["count", name, iterations] => paths::run(name, iterations.parse().expect("a number of iterations")),
+        other => panic!("unknown arguments {other:?}: see the head of benches/overhead/main.rs"),
+    }
+}
