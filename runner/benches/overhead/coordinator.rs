@@ -34,7 +34,9 @@ pub(crate) fn run() {
         let cpu_s = coordinator_cpu_s() - before;
         let each = 1e6 * cpu_s / REQUESTS as f64;
         let rate = REQUESTS as f64 / seconds;
-        println!("coordinator, round {round}: {rate:.0} requests/s, {each:.2} us of a core each in its thread");
+        println!(
+            "coordinator, round {round}: {rate:.0} requests/s, {each:.2} us of a core each in its thread"
+        );
     }
     for round in 0..3 {
         let [p50, p90, p99, max] = bench.client().at_rate(HALF_LOAD, REQUESTS / 2);
@@ -56,7 +58,10 @@ fn streaming() {
     let seconds = bench.client().flood(num_requests);
     let tokens = (num_requests * 16) as f64;
     let each = 1e6 * (coordinator_cpu_s() - before) / tokens;
-    println!("coordinator, streaming: {:.0} tokens/s, {each:.2} us of a core each in its thread", tokens / seconds);
+    println!(
+        "coordinator, streaming: {:.0} tokens/s, {each:.2} us of a core each in its thread",
+        tokens / seconds
+    );
     bench.end();
 }
 
@@ -115,12 +120,8 @@ impl Ranks {
             link.set_sndhwm(0).and_then(|()| link.set_rcvhwm(0)).expect("no bounds");
             link.set_linger(0).expect("no linger");
             link.connect(endpoint).expect("connected");
-            let ready = RankReady {
-                version: PROTOCOL_VERSION,
-                pid: 1,
-                device: "fake".into(),
-                num_kv_blocks: 8,
-            };
+            let ready =
+                RankReady { version: PROTOCOL_VERSION, pid: 1, device: "fake".into(), num_kv_blocks: 8 };
             link.send(RankMessage::Register.encode(), 0).expect("sent");
             link.send(RankMessage::Ready(ready).encode(), 0).expect("sent");
             link

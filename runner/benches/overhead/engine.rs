@@ -19,7 +19,7 @@ const BLOCK_SIZE: usize = 256;
 /// Answers token 7 at once.
 struct NoModel;
 
-const SHAPE: KvCacheShape = KvCacheShape { block_size: BLOCK_SIZE, num_blocks: 1 << 16 };
+const SHAPE: KvCacheShape = KvCacheShape { block_size: BLOCK_SIZE, num_blocks: 1 << 18 };
 
 impl LanguageModel for NoModel {
     fn vocab_size(&self) -> usize {
@@ -50,15 +50,14 @@ pub(crate) fn decoding() -> Engine {
         num_usable_blocks: SHAPE.num_blocks - 1,
         max_requests: 64,
         max_tokens: 16_384,
-        max_sequence_length: 1 << 24,
+        max_sequence_length: 1 << 20,
         num_paused_blocks: 0,
         features: EngineFeatures::OFF,
     };
     let mut engine = Engine::new(Box::new(NoModel), limits, 1, Clock::start());
     for id in 0..SEQUENCES {
         let sampling = Sampling { return_log_probs: true, skip_prompt_log_probs: true, ..Sampling::GREEDY };
-        let request =
-            EngineRequest { id, prompt: vec![1; 128], output_length: OutputLength::Fill, sampling };
+        let request = EngineRequest { id, prompt: vec![1; 128], output_length: OutputLength::Fill, sampling };
         engine.submit(request).expect("taken");
     }
     for _ in 0..8 {

@@ -9,10 +9,10 @@ pub(super) fn identity_of(rank: u32) -> String {
 
 /// The rank behind an identity; `None` for a client's.
 pub(super) fn rank_of(identity: &[u8]) -> Option<u32> {
-    let digits = std::str::from_utf8(identity).ok()?.strip_prefix(IDENTITY_PREFIX)?;
+    let digits = identity.strip_prefix(IDENTITY_PREFIX.as_bytes())?;
     // Only the canonical spelling: otherwise two identities would name one rank.
-    let rank = digits.parse().ok()?;
-    (identity_of(rank).as_bytes() == identity).then_some(rank)
+    let is_canonical = digits == b"0" || digits.first().is_some_and(|first| (b'1'..=b'9').contains(first));
+    std::str::from_utf8(digits).ok().filter(|_| is_canonical)?.parse().ok()
 }
 
 /// The rank with the fewest unfinished requests among those with room; the lowest number wins a tie.

@@ -62,28 +62,29 @@ impl Server {
     fn take_batch(&mut self) -> Result<bool, SocketError> {
         for _ in 0..BATCH {
             let Some(delivered) = self.router.receive()? else { return Ok(true) };
-            let event = self.event_of(delivered);
+            let event = self.event_of(&delivered);
             self.apply(event)?;
         }
         Ok(false)
     }
 
-    fn event_of(&mut self, delivered: Delivered) -> Event {
-        let Delivered { identity, payload, num_frames } = delivered;
-        if num_frames != 1 {
-            let error = WireError::Frames { got: num_frames }.into();
-            return Event::Malformed { identity, error };
+    fn event_of(&mut self, delivered: &Delivered) -> Event {
+        let (identity, payload) = (delivered.identity(), delivered.payload());
+        if delivered.num_frames != 1 {
+            let error = WireError::Frames { got: delivered.num_frames }.into();
+            return Event::Malformed { identity: identity.to_vec(), error };
         }
-        match rank_of(&identity) {
-            Some(rank) => match RankMessage::decode(&payload, &self.limits) {
+        match rank_of(identity) {
+            Some(rank) => match RankMessage::decode(payload, &self.limits) {
                 Ok(message) => Event::FromRank { rank, message },
-                Err(error) => Event::Malformed { identity, error: error.into() },
+                Err(error) => Event::Malformed { identity: identity.to_vec(), error: error.into() },
             },
             None => {
-                let numbering = self.numbering(&identity, &payload);
-                match ClientMessage::decode_as(&payload, &self.limits, numbering) {
-                    Ok(message) => Event::FromClient { client: identity, message },
-                    Err(error) => Event::Malformed { identity, error },
+                let client = identity.to_vec();
+                let numbering = self.numbering(&client, payload);
+                match ClientMessage::decode_as(payload, &self.limits, numbering) {
+                    Ok(message) => Event::FromClient { client, message },
+                    Err(error) => Event::Malformed { identity: client, error },
                 }
             }
         }
@@ -101,11 +102,14 @@ impl Server {
 
     /// Runs one event through the state machine, and the events that its commands cause.
     fn apply(&mut self, event: Event) -> Result<(), SocketError> {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            for command in self.state.handle(self.clock.now_s(), event) {
-                events.extend(self.execute(command)?);
+        let (mut next, mut caused) = (Some(event), VecDeque::new());
+        while let Some(event) = next {
+            let mut commands = self.state.handle(self.clock.now_s(), event);
+            for command in commands.drain(..) {
+                caused.extend(self.execute(command)?);
             }
+            self.state.reuse(commands);
+            next = caused.pop_front();
         }
         Ok(())
     }
@@ -116,11 +120,11 @@ impl Server {
             Command::ToClient { client, reply } => {
                 let numbering = self.old_clients.get(&client).copied().unwrap_or_default();
                 let Some(bytes) = reply.encode_as(numbering) else { return Ok(None) };
-                let sent = self.router.send(&client, bytes)?;
+                let sent = self.router.send(&client, &bytes)?;
                 return Ok((sent != Sent::Queued).then_some(Event::ClientUnreachable { client }));
             }
             Command::ToRank { rank, command } => {
-                let why = match self.router.send(identity_of(rank).as_bytes(), command.encode())? {
+                let why = match self.router.send(identity_of(rank).as_bytes(), &command.encode())? {
                     Sent::Queued => return Ok(None),
                     Sent::Unreachable => "it is no longer connected".into(),
                     Sent::Full => "it does not read its messages".into(),

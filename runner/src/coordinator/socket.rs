@@ -32,14 +32,24 @@ fn milliseconds(timeout: Duration) -> i64 {
 /// Messages that a peer may leave unread before it counts as gone.
 const SEND_QUEUE: i32 = 100_000;
 
-/// What came from a peer.
+/// What came from a peer, where the library has it.
 pub(super) struct Delivered {
-    /// ZMQ identity of the sender.
-    pub(super) identity: Vec<u8>,
-    /// First frame after the identity; empty if there was none.
-    pub(super) payload: Vec<u8>,
+    identity: zmq::Message,
+    payload: zmq::Message,
     /// Frames after the identity; 1 in a well-formed message.
     pub(super) num_frames: usize,
+}
+
+impl Delivered {
+    /// ZMQ identity of the sender.
+    pub(super) fn identity(&self) -> &[u8] {
+        &self.identity
+    }
+
+    /// First frame after the identity; empty if there was none.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
 }
 
 /// How a send ended.
@@ -121,15 +131,19 @@ impl Router {
 
     /// Takes a message that has come already.
     pub(super) fn receive(&self) -> Result<Option<Delivered>, SocketError> {
-        let identity = match self.socket.recv_bytes(zmq::DONTWAIT) {
-            Ok(identity) => identity,
+        let mut identity = zmq::Message::new();
+        match self.socket.recv(&mut identity, zmq::DONTWAIT) {
+            Ok(()) => {}
             Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Ok(None),
             Err(error) => return Err(failed("cannot receive")(error)),
         };
-        let mut delivered = Delivered { identity, payload: Vec::new(), num_frames: 0 };
-        while self.socket.get_rcvmore().map_err(failed("cannot receive"))? {
+        let mut has_more = identity.get_more();
+        let mut delivered = Delivered { identity, payload: zmq::Message::new(), num_frames: 0 };
+        while has_more {
+            let mut frame = zmq::Message::new();
             // The later frames of a message are there once the first is.
-            let frame = self.socket.recv_bytes(0).map_err(failed("cannot receive"))?;
+            self.socket.recv(&mut frame, 0).map_err(failed("cannot receive"))?;
+            has_more = frame.get_more();
             if delivered.num_frames == 0 {
                 delivered.payload = frame;
             }
@@ -139,7 +153,7 @@ impl Router {
     }
 
     /// Sends without waiting.
-    pub(super) fn send(&self, identity: &[u8], payload: Vec<u8>) -> Result<Sent, SocketError> {
+    pub(super) fn send(&self, identity: &[u8], payload: &[u8]) -> Result<Sent, SocketError> {
         match self.socket.send(identity, zmq::SNDMORE | zmq::DONTWAIT) {
             Ok(()) => {}
             Err(zmq::Error::EHOSTUNREACH) => return Ok(Sent::Unreachable),

@@ -216,6 +216,12 @@ impl State {
         std::mem::take(&mut self.commands)
     }
 
+    /// Takes a list of commands back, for the next ones.
+    pub fn reuse(&mut self, mut spent: Vec<Command>) {
+        spent.clear();
+        self.commands = spent;
+    }
+
     /// Numbers of this moment.
     pub fn stats(&self) -> CoordinatorStats {
         let load = |rank: &super::ranks::Rank| RankLoad {

@@ -32,8 +32,7 @@ impl<'a> Message<'a> {
         numbering: Numbering,
     ) -> Result<Message<'a>, WireError> {
         scan(bytes, limits)?;
-        // Bounded a second time: nothing here may depend on the scan alone.
-        let message = Reader::new(bytes, 2 * limits.max_depth + 4);
+        let message = Reader::new(bytes);
         let mut fields = message;
         let len = fields.list().ok_or_else(|| WireError::NotAMessage { got: message.describe() })?;
         if len == 0 {

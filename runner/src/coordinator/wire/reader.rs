@@ -7,11 +7,9 @@ use super::scan::length;
 use super::value::describe;
 
 /// A place in a message, before a value.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    /// Arrays and maps inside each other, where a value is read without knowing its type.
-    max_depth: usize,
 }
 
 /// Any msgpack number.
@@ -28,13 +26,18 @@ pub(super) enum Number {
 // Each reads one value and steps over it, or returns `None` if it is of another kind; where the reader stands then is
 // of no use to anybody.
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8], max_depth: usize) -> Reader<'a> {
-        Reader { rest: bytes, max_depth }
+    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { rest: bytes }
     }
 
     /// Before a nil: what is read where nothing came.
     pub(super) fn nil() -> Reader<'static> {
-        Reader { rest: &[0xc0], max_depth: 0 }
+        Reader { rest: &[0xc0] }
+    }
+
+    /// Nothing is ahead.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
     pub(super) fn is_at_nil(&self) -> bool {
@@ -153,11 +156,11 @@ impl<'a> Reader<'a> {
     /// Steps over any value; a reader that stands before it.
     pub(super) fn skip(&mut self) -> Option<Reader<'a>> {
         let bytes = self.bytes(length(self.rest)?)?;
-        Some(Reader { rest: bytes, ..*self })
+        Some(Reader { rest: bytes })
     }
 
-    /// Any value, of whatever type.
+    /// Any value, of whatever type; the library bounds its own recursion.
     pub(super) fn value(&mut self) -> Option<Value> {
-        rmpv::decode::read_value_with_max_depth(&mut self.rest, self.max_depth).ok()
+        rmpv::decode::read_value(&mut self.rest).ok()
     }
 }

@@ -13,25 +13,29 @@ pub(super) fn scan(bytes: &[u8], limits: &WireLimits) -> Result<(), WireError> {
         return Err(WireError::TooLarge { bytes: bytes.len(), limit: limits.max_message_bytes });
     }
     let mut scanner = Scanner { bytes, at: 0 };
-    // Values still to come on each open level; the root is one value.
-    let mut open: Vec<u64> = vec![1];
+    // Values still to come on this level, the root being one value, and on those around it.
+    let (mut left, mut around): (u64, Vec<u64>) = (1, Vec::new());
     let mut num_values = 0;
-    while let Some(left) = open.last_mut() {
-        if *left == 0 {
-            open.pop();
+    loop {
+        if left == 0 {
+            let Some(outer) = around.pop() else { break };
+            left = outer;
             continue;
         }
-        *left -= 1;
+        left -= 1;
         num_values += 1;
         if num_values > limits.max_values {
             return Err(scanner.error(format!("more than {} values", limits.max_values)));
         }
+        if scanner.step_over_leaf() {
+            continue;
+        }
         let children = scanner.value()?;
         if children > 0 {
-            if open.len() > limits.max_depth {
+            if around.len() >= limits.max_depth {
                 return Err(scanner.error(format!("more than {} levels", limits.max_depth)));
             }
-            open.push(children);
+            around.push(std::mem::replace(&mut left, children));
         }
     }
     match scanner.rest() {
@@ -45,10 +49,36 @@ pub(super) fn length(bytes: &[u8]) -> Option<usize> {
     let mut scanner = Scanner { bytes, at: 0 };
     let mut num_left: u64 = 1;
     while num_left > 0 {
-        num_left = num_left - 1 + scanner.value().ok()?;
+        num_left -= 1;
+        if !scanner.step_over_leaf() {
+            num_left += scanner.value().ok()?;
+        }
     }
     Some(scanner.at)
 }
+
+/// By marker: bytes of a value whose marker tells its length, and that has no values inside it; 0 for all others.
+const LEAF_SIZES: [u8; 256] = {
+    let mut sizes = [0; 256];
+    let mut marker = 0;
+    while marker < 256 {
+        sizes[marker] = match marker as u8 {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            short @ 0xa0..=0xbf => 1 + (short & 0x1f),
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 | 0xd4 => 3,
+            0xd5 => 4,
+            0xca | 0xce | 0xd2 => 5,
+            0xd6 => 6,
+            0xcb | 0xcf | 0xd3 => 9,
+            0xd7 => 10,
+            0xd8 => 18,
+            0x80..=0x9f | 0xc1 | 0xc4..=0xc9 | 0xd9..=0xdf => 0,
+        };
+        marker += 1;
+    }
+    sizes
+};
 
 struct Scanner<'a> {
     bytes: &'a [u8],
@@ -62,6 +92,15 @@ impl Scanner<'_> {
 
     fn rest(&self) -> usize {
         self.bytes.len() - self.at
+    }
+
+    /// Steps over a value of the most frequent kinds; false, and nothing is done, if it is of another kind or cut off.
+    #[inline]
+    fn step_over_leaf(&mut self) -> bool {
+        let size = self.bytes.get(self.at).map_or(0, |&marker| LEAF_SIZES[usize::from(marker)]);
+        let fits = size > 0 && usize::from(size) <= self.rest();
+        self.at += if fits { usize::from(size) } else { 0 };
+        fits
     }
 
     /// Steps over one value's own bytes; returns how many values inside it follow.

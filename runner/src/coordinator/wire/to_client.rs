@@ -93,12 +93,10 @@ impl ClientReply {
         match self {
             ClientReply::ConnectAck => encode(Header::ConnectAck, []),
             ClientReply::ControlAck { signal } => encode(signal.header(), []),
-            ClientReply::Final { client_id, reply } => {
-                write(Header::EngineReply.number(), 2, |to| {
-                    to.natural(*client_id);
-                    reply.write(to);
-                })
-            }
+            ClientReply::Final { client_id, reply } => write(Header::EngineReply.number(), 2, |to| {
+                to.natural(*client_id);
+                reply.write(to);
+            }),
             ClientReply::Partial { client_id, partial } => {
                 write(Header::EngineReplyPartial.number(), 2, |to| {
                     to.natural(*client_id);

@@ -163,15 +163,20 @@ pub(super) struct Dict<'a> {
 
 struct Entry<'a> {
     key: &'a [u8],
+    /// At its end once somebody has asked for it.
     value: Reader<'a>,
-    /// Nobody has asked for it.
-    is_open: bool,
+}
+
+impl Entry<'_> {
+    fn is_open(&self) -> bool {
+        !self.value.is_at_end()
+    }
 }
 
 impl<'a> Dict<'a> {
     /// Reads the keys of the map ahead and steps over it.
     pub(super) fn read(from: &mut Reader<'a>) -> Result<Dict<'a>, Mismatch> {
-        /// Ours have some twenty keys.
+        /// Ours have some twenty keys; and of 1 KiB the allocator still keeps one at hand.
         const RESERVED: usize = 32;
         let start = *from;
         let cut_off = || Mismatch::new("a map", start);
@@ -180,7 +185,7 @@ impl<'a> Dict<'a> {
         for _ in 0..count {
             let key_start = *from;
             let key = from.text_bytes().ok_or_else(|| Mismatch::new("string keys", key_start))?;
-            entries.push(Entry { key, value: from.skip().ok_or_else(cut_off)?, is_open: true });
+            entries.push(Entry { key, value: from.skip().ok_or_else(cut_off)? });
         }
         // As in Python, the last of equal keys counts: else the others would pass as keys we do not know.
         if has_equal_keys(&entries) {
@@ -196,7 +201,7 @@ impl<'a> Dict<'a> {
         if self.num_open == 0 {
             return None;
         }
-        let is_it = |entry: &Entry<'_>| entry.is_open && entry.key == key.as_bytes();
+        let is_it = |entry: &Entry<'_>| entry.key == key.as_bytes() && entry.is_open();
         if self.entries.get(self.next).is_some_and(is_it) {
             return Some(self.next);
         }
@@ -208,9 +213,8 @@ impl<'a> Dict<'a> {
         let Some(at) = self.find(key) else { return Ok(None) };
         self.next = at + 1;
         self.num_open -= 1;
-        let entry = &mut self.entries[at];
-        entry.is_open = false;
-        T::read(&mut entry.value).map(Some).map_err(|mismatch| mismatch.inside(format!(".{key}")))
+        let mut value = std::mem::take(&mut self.entries[at].value);
+        T::read(&mut value).map(Some).map_err(|mismatch| mismatch.inside(format!(".{key}")))
     }
 
     /// Takes the key out; `default` if it is not there.
@@ -231,8 +235,8 @@ impl<'a> Dict<'a> {
     /// What nobody took, by key.
     pub(super) fn rest(self) -> Result<Vec<(String, Value)>, Mismatch> {
         let mut rest = Vec::new();
-        for Entry { key, mut value, is_open } in self.entries {
-            if is_open {
+        for Entry { key, mut value } in self.entries {
+            if !value.is_at_end() {
                 let key = std::str::from_utf8(key).map_err(|_| Mismatch {
                     path: String::new(),
                     expected: "string keys",
@@ -247,30 +251,39 @@ impl<'a> Dict<'a> {
     }
 }
 
+/// Exact, and fast where keys differ: then hardly any two have the same mark.
 fn has_equal_keys(entries: &[Entry<'_>]) -> bool {
-    /// Up to so many keys it is fastest to compare each with each.
+    /// Up to so many keys marks may say that they differ.
     const FEW: usize = 64;
-    if entries.len() > FEW {
-        let distinct: HashSet<&[u8]> = entries.iter().map(|entry| entry.key).collect();
-        return distinct.len() < entries.len();
+    if entries.len() <= FEW {
+        let mut seen = [0_u64; 16];
+        let is_new = |entry: &Entry<'_>| {
+            let mark = mark(entry.key);
+            let (word, bit) = (&mut seen[mark >> 6], 1 << (mark & 63));
+            let is_new = *word & bit == 0;
+            *word |= bit;
+            is_new
+        };
+        if entries.iter().all(is_new) {
+            return false;
+        }
     }
-    let mut marks = [0; FEW];
-    entries.iter().enumerate().any(|(i, entry)| {
-        let mark = mark(entry.key);
-        let same = marks[..i].iter().enumerate().any(|(j, &other)| other == mark && entries[j].key == entry.key);
-        marks[i] = mark;
-        same
-    })
+    let distinct: HashSet<&[u8]> = entries.iter().map(|entry| entry.key).collect();
+    distinct.len() < entries.len()
 }
 
-/// Differs for most keys that differ.
-fn mark(key: &[u8]) -> u64 {
+/// Below 1024; differs for most keys that differ.
+fn mark(key: &[u8]) -> usize {
     let tail = match key.last_chunk() {
         Some(tail) => u64::from_le_bytes(*tail),
         None => key.iter().fold(0, |tail, &byte| tail << 8 | u64::from(byte)),
     };
-    tail ^ (key.len() as u64) << 56
+    let mixed = (tail ^ (key.len() as u64) << 56).wrapping_mul(MARK_FACTOR);
+    (mixed >> 54) as usize
 }
+
+/// Gives all keys that we write different marks.
+const MARK_FACTOR: u64 = 0x91b7_584a_2265_b1f5;
 
 /// A map in the given order.
 pub(super) fn map(entries: impl IntoIterator<Item = (&'static str, Value)>) -> Vec<(Value, Value)> {
@@ -294,7 +307,7 @@ mod tests {
         for entries in [few, many] {
             let mut bytes = Vec::new();
             rmpv::encode::write_value(&mut bytes, &Value::Map(entries)).unwrap();
-            let mut dict = Dict::read(&mut Reader::new(&bytes, 8)).ok().unwrap();
+            let mut dict = Dict::read(&mut Reader::new(&bytes)).ok().unwrap();
             assert_eq!(dict.optional::<u64>("a").ok().unwrap(), Some(3));
             let rest = dict.rest().ok().unwrap();
             let rest: Vec<_> = rest.into_iter().map(|(key, value)| (key, value.as_u64())).collect();

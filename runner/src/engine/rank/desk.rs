@@ -91,7 +91,9 @@ impl Desk {
             return None;
         }
         let logprobs = std::mem::take(&mut stream.logprobs);
-        let alternatives = engine.latest_alternatives(new.id, logprobs.len());
+        let has_alternatives = params.top_n_logprobs > 0;
+        let alternatives =
+            if has_alternatives { engine.latest_alternatives(new.id, logprobs.len()) } else { None };
         let is_first = !std::mem::replace(&mut stream.is_begun, true);
         Some(PartialReply {
             request_id: new.id,
