@@ -120,8 +120,13 @@ impl Ranks {
             link.set_sndhwm(0).and_then(|()| link.set_rcvhwm(0)).expect("no bounds");
             link.set_linger(0).expect("no linger");
             link.connect(endpoint).expect("connected");
-            let ready =
-                RankReady { version: PROTOCOL_VERSION, pid: 1, device: "fake".into(), num_kv_blocks: 8 };
+            let ready = RankReady {
+                version: PROTOCOL_VERSION,
+                pid: 1,
+                device: "fake".into(),
+                num_kv_blocks: 8,
+                max_requests: 64,
+            };
             link.send(RankMessage::Register.encode(), 0).expect("sent");
             link.send(RankMessage::Ready(ready).encode(), 0).expect("sent");
             link

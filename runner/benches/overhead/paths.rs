@@ -48,7 +48,13 @@ fn coordinator_requests(iterations: usize) {
     let mut state = State::new(Settings::new(8, 60.0, Arc::new(|_: &[u32]| String::new())));
     for rank in 0..8 {
         state.handle(0.0, Event::FromRank { rank, message: RankMessage::Register });
-        let ready = RankReady { version: PROTOCOL_VERSION, pid: 1, device: "fake".into(), num_kv_blocks: 8 };
+        let ready = RankReady {
+            version: PROTOCOL_VERSION,
+            pid: 1,
+            device: "fake".into(),
+            num_kv_blocks: 8,
+            max_requests: 64,
+        };
         state.handle(0.0, Event::FromRank { rank, message: RankMessage::Ready(ready) });
     }
     let client = b"\0abcd".to_vec();
