@@ -18,6 +18,8 @@ pub struct Conversion {
     pub ftz: bool,
     /// Clamped to the range of an integer, or to [0, 1] for a float.
     pub sat: bool,
+    /// Infinite results become the largest finite number of their sign.
+    pub finite: bool,
     /// Negative results become zero.
     pub relu: bool,
 }

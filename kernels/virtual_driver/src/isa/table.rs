@@ -83,6 +83,7 @@ instructions! {
     Bfe "bfe" [] ["u32" "u64" "s32" "s64"] "d, a, pos, len" "bit field, zero or sign extended";
     Bfi "bfi" [] ["b32" "b64"] "d, a, b, pos, len" "a's low bits put into b";
     Bmsk "bmsk" ["clamp" "wrap"] ["b32"] "d, pos, len" "a mask of len ones at pos";
+    Szext "szext" ["clamp" "wrap"] ["u32" "s32"] "d, a, n" "the low n bits, zero or sign extended";
     Dp4a "dp4a" [] ["u32" "s32"] "d, a, b, c" "four byte products added to c";
     Dp2a "dp2a" ["lo" "hi"] ["u32" "s32"] "d, a, b, c" "two products of 16 by 8 bits added to c";
     // Floating point

@@ -69,6 +69,19 @@ impl Selector<'_> {
         Ok(())
     }
 
+    /// A field at bit 0, of at most 32 bits or of a length taken modulo 32.
+    pub(super) fn szext(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        let (limit, most) = words.need(&[("clamp", (IntOp::MinU, 32)), ("wrap", (IntOp::And, 31))])?;
+        let scalar = words.scalar()?;
+        words.finish()?;
+        self.count(operands, 3)?;
+        let (d, [a, n, _]) = self.same_type(scalar, operands)?;
+        let (most, zero) = (self.bits32(most), self.bits32(0));
+        let length = self.temporary(Scalar::U32, limit, [n, most, R::NONE]);
+        self.int_op(scalar, by_sign(scalar, IntOp::BfeS, IntOp::BfeU), d, [a, zero, length]);
+        Ok(())
+    }
+
     /// A 32-bit count as wide as the operation it belongs to.
     fn amount(&mut self, operand: &Operand, scalar: Scalar) -> Result<R, String> {
         if scalar.bytes() == 8

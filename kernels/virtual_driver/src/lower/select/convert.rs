@@ -13,7 +13,7 @@ impl Selector<'_> {
         let integer_rounding = words.integer_rounding();
         let rounding = words.rounding();
         let (ftz, relu) = (words.take("ftz"), words.take("relu"));
-        let sat = words.take("sat") | words.take("satfinite");
+        let (sat, finite) = (words.take("sat"), words.take("satfinite"));
         let (to, from) = (words.scalar()?, words.scalar()?);
         words.finish()?;
         let is_pair = matches!(to, Scalar::F16x2 | Scalar::BF16x2);
@@ -33,6 +33,7 @@ impl Selector<'_> {
             integral: integer_rounding.is_some() && to.is_float(),
             ftz,
             sat,
+            finite,
             relu,
         };
         let (d, declared) = self.destination_any(&operands[0], to)?;
@@ -110,6 +111,7 @@ impl Selector<'_> {
                 integral: false,
                 ftz: false,
                 sat: true,
+                finite: false,
                 relu: false,
             };
             let saturated = self.register(Width::W32);

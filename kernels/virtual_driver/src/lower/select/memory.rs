@@ -129,7 +129,8 @@ impl Selector<'_> {
             // `ld.b8` may go to a register of 16 bits and more, never to a narrower one.
             return Err(format!("`{item}` has {} bits where {scalar} is written", declared.bits()));
         }
-        if width(declared) == width(scalar) && !(declared.bytes() == 2 && scalar == Scalar::S8) {
+        // The machine sign-extends to 32 bits; a register of 16 is kept zero-extended.
+        if width(declared) == width(scalar) && !(declared.bytes() == 2 && scalar.is_signed()) {
             return Ok(d);
         }
         let narrow = self.register(width(scalar));

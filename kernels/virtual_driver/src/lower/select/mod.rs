@@ -186,6 +186,7 @@ impl Selector<'_> {
             M::Popc | M::Clz | M::Bfind | M::Brev | M::Fns | M::Bfe | M::Bfi | M::Bmsk => {
                 self.bits(mnemonic, words, operands)
             }
+            M::Szext => self.szext(words, operands),
             M::Dp4a | M::Dp2a => self.dot_product(mnemonic, words, operands),
             M::Testp => self.testp(words, operands),
             M::Fma | M::Copysign | M::Rcp | M::Sqrt | M::Rsqrt => self.float(mnemonic, words, operands),

@@ -34,6 +34,12 @@ fn total<T: PartialOrd + Copy>(cmp: Comparison, a: impl Fn(usize) -> T, b: impl 
     }
 }
 
+/// An IEEE half as an f32, zero if it is subnormal.
+#[inline(always)]
+fn f16_flushed(bits: u32) -> f32 {
+    if bits & 0x7C00 == 0 { 0.0 } else { f16_to_f32(bits) }
+}
+
 for_each_isa! {
     /// Lanes where a cmp b; for pairs the low halves in the first mask, the high halves in the second.
     pub(in super::super) fn compare32(ty: CompareType, cmp: Comparison, ftz: bool, a: &L32, b: &L32) -> (u32, u32) {
@@ -45,6 +51,10 @@ for_each_isa! {
                 one(total(cmp, |i| f32::from_bits(flush(a.0[i])), |i| f32::from_bits(flush(b.0[i]))))
             }
             CompareType::F32 | CompareType::F64 => one(total(cmp, |i| f32::from_bits(a.0[i]), |i| f32::from_bits(b.0[i]))),
+            CompareType::Half(HalfType::F16 | HalfType::F16x2) if ftz => (
+                total(cmp, |i| f16_flushed(a.0[i] & 0xFFFF), |i| f16_flushed(b.0[i] & 0xFFFF)),
+                total(cmp, |i| f16_flushed(a.0[i] >> 16), |i| f16_flushed(b.0[i] >> 16)),
+            ),
             CompareType::Half(HalfType::F16 | HalfType::F16x2) => (
                 total(cmp, |i| f16_to_f32(a.0[i] & 0xFFFF), |i| f16_to_f32(b.0[i] & 0xFFFF)),
                 total(cmp, |i| f16_to_f32(a.0[i] >> 16), |i| f16_to_f32(b.0[i] >> 16)),
@@ -75,7 +85,8 @@ fn class_of(class: FloatClass, value: f64, is_normal: bool) -> bool {
         FloatClass::Infinite => value.is_infinite(),
         FloatClass::Number => !value.is_nan(),
         FloatClass::NotANumber => value.is_nan(),
-        FloatClass::Normal => is_normal,
+        // PTX counts zeros among the normal numbers.
+        FloatClass::Normal => is_normal || value == 0.0,
         FloatClass::Subnormal => value.is_finite() && !is_normal && value != 0.0,
     }
 }

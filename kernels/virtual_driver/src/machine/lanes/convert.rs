@@ -62,7 +62,16 @@ fn float_result(how: Conversion, format: Format, bits: u64) -> u64 {
     if how.ftz && how.to == Scalar::F32 {
         bits = u64::from(flush(bits as u32));
     }
-    if how.to == Scalar::TF32 { bits << 13 } else { bits }
+    if how.finite && bits & (format.sign_bit() - 1) == format.infinity(false) {
+        bits -= 1;
+    }
+    if how.to != Scalar::TF32 {
+        bits
+    } else if is_nan {
+        exact::F32.nan()
+    } else {
+        bits << 13
+    }
 }
 
 /// One value, exactly. Signed results narrower than 32 bits come sign-extended to 32.
@@ -81,7 +90,7 @@ fn convert_one(how: Conversion, bits: u64) -> u64 {
             let (low, high) = range(how.to);
             let value = exact::to_int(from, how.rounding, bits)
                 .map_or(nan_as_int(how.from, how.to), |value| value.clamp(low, high));
-            value as u64
+            int_value(how.to, value as u64) as u64
         }
         (None, None) => {
             let value = int_value(how.from, bits);
@@ -107,7 +116,7 @@ fn round_integral(format: Format, mode: Rounding, bits: u64) -> u64 {
 /// Conversions without special cases, as vector loops; `false` where there is none.
 #[inline(always)]
 fn fast32(how: Conversion, d: &mut L32, a: &L32) -> bool {
-    if how.sat || how.ftz || how.relu || how.integral {
+    if how.sat || how.finite || how.ftz || how.relu || how.integral {
         return false;
     }
     let nearest = how.rounding == Rounding::Nearest;
@@ -175,7 +184,7 @@ for_each_isa! {
 for_each_isa! {
     /// Two f32 to a pair, the first in the high half.
     pub(in super::super) fn convert_pair(how: Conversion, d: &mut L32, a: &L32, b: &L32) {
-        let plain = !how.relu && !how.sat && !how.ftz && how.rounding == Rounding::Nearest;
+        let plain = !how.relu && !how.sat && !how.finite && !how.ftz && how.rounding == Rounding::Nearest;
         match how.to {
             Scalar::BF16x2 if plain => map2(d, a, b, |a, b| f32_to_bf16(f32::from_bits(a)) << 16 | f32_to_bf16(f32::from_bits(b))),
             Scalar::F16x2 if plain => map2(d, a, b, |a, b| f32_to_f16(f32::from_bits(a)) << 16 | f32_to_f16(f32::from_bits(b))),

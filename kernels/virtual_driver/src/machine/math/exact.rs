@@ -43,7 +43,7 @@ impl Format {
         32 - (self.max as u32).leading_zeros() + 1
     }
 
-    fn sign_bit(self) -> u64 {
+    pub(crate) fn sign_bit(self) -> u64 {
         1 << (self.precision - 1 + self.exponent_bits())
     }
 
@@ -204,7 +204,9 @@ pub(crate) fn mul(format: Format, mode: Rounding, a: u64, b: u64) -> u64 {
             Value::Finite { negative, mantissa, exponent },
         ) => format.round(mode, n != negative, m * mantissa, e + exponent),
         // With an infinity or NaN in it the sum with zero changes nothing.
-        _ => fma(format, mode, a, b, 0),
+        (Value::Nan | Value::Infinite { .. }, _) | (_, Value::Nan | Value::Infinite { .. }) => {
+            fma(format, mode, a, b, 0)
+        }
     }
 }
 
@@ -225,7 +227,8 @@ pub(crate) fn div(format: Format, mode: Rounding, a: u64, b: u64) -> u64 {
             if mantissa == 0 {
                 return if m == 0 { format.nan() } else { format.infinity(n != negative) };
             }
-            let shift = m.leading_zeros().min(120);
+            // Two bits stay free: one for the last bit below, one because the divisor may be one.
+            let shift = m.leading_zeros().saturating_sub(2);
             let (quotient, remainder) = ((m << shift) / mantissa, (m << shift) % mantissa);
             format.round(
                 mode,
@@ -278,11 +281,10 @@ pub(crate) fn to_int(from: Format, mode: Rounding, bits: u64) -> Option<i128> {
     };
     let sign = if negative { -1 } else { 1 };
     if exponent >= 0 {
-        return Some(if exponent > 46 && mantissa != 0 {
-            sign * HUGE
-        } else {
-            sign * ((mantissa << exponent.min(46)) as i128).min(HUGE)
-        });
+        let bits = 128 - mantissa.leading_zeros() as i32;
+        return Some(
+            sign * if bits + exponent > 100 { HUGE } else { (mantissa << exponent.min(100)) as i128 },
+        );
     }
     let shift = (-exponent) as u32;
     let (kept, below, half) = if shift >= 127 {

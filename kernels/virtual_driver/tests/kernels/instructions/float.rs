@@ -197,3 +197,26 @@ fn conversions() {
         ),
     ]);
 }
+
+#[test]
+fn what_an_exact_evaluator_found() {
+    let largest = f(f32::MAX);
+    run(&[
+        // Denominators that are subnormal.
+        case("f32 f32", "rcp.rz.f32 %d, %a;", &[TINY], largest),
+        case("f64 f64", "rcp.rp.f64 %d, %a;", &[TINY], d(f64::INFINITY)),
+        case("f32 f32 f32", "div.rz.f32 %d, %a, %b;", &[f(2_147_483_648.0), TINY], largest),
+        // .satfinite keeps numbers as they are.
+        case("b16 f32", "cvt.rn.satfinite.bf16.f32 %d, %a;", &[f(f32::INFINITY)], 0x7F7F),
+        case("b16 f32", "cvt.rn.satfinite.f16.f32 %d, %a;", &[f(-1e30)], 0xFBFF),
+        case("b16 f32", "cvt.rz.satfinite.f16.f32 %d, %a;", &[f(-2.0)], 0xC000),
+        case("b16 f32", "cvt.rn.satfinite.f16.f32 %d, %a;", &[NAN], 0x7FFF),
+        case("b32 f32", "cvt.rn.tf32.f32 %d, %a;", &[NAN], NAN),
+        // Large 16-bit floats as 64-bit integers; NaN as narrow ones.
+        case("b64 b16", "cvt.rzi.s64.bf16 %d, %a;", &[0x5800], 1 << 49),
+        case("b32 f64", "cvt.rni.s8.f64 %d, %a;", &[QUIET], 0xFFFF_FF80),
+        // Zero is a normal number to testp; subnormal halves are flushed before they are compared.
+        case("b32 f32", "testp.normal.f32 %p, %a; selp.u32 %d, 1, 0, %p;", &[f(-0.0)], 1),
+        case("b32 b16", "setp.eq.ftz.f16 %p, %a, 0; selp.u32 %d, 1, 0, %p;", &[TINY], 1),
+    ]);
+}

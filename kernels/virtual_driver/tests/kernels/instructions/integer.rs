@@ -76,6 +76,10 @@ fn bits_and_fields() {
         case("b32 b32 b32", "bfi.b32 %d, %a, %b, 8, 8;", &[0xAB, M], 0xFFFF_ABFF),
         case("b64 b64 b64", "bfi.b64 %d, %a, %b, 60, 10;", &[0xF1, 0], 1 << 60),
         case("b32 b32 b32", "bmsk.clamp.b32 %d, %a, %b;", &[4, 8], 0xFF0),
+        case("b32 b32 b32", "szext.wrap.s32 %d, %a, %b;", &[0x8F, 36], M),
+        case("b32 b32 b32", "szext.clamp.s32 %d, %a, %b;", &[0x8F, 36], 0x8F),
+        case("b32 b32 b32", "szext.clamp.u32 %d, %a, %b;", &[M, 31], M >> 1),
+        case("b32 b32 b32", "szext.wrap.s32 %d, %a, %b;", &[M, 32], 0),
         case("b32 b32 b32 b32", "fns.b32 %d, %a, %b, %c;", &[0b101_0110, 0, 3], 4),
         case("b32 b32 b32 b32", "fns.b32 %d, %a, %b, %c;", &[0b101_0110, 31, (-1_i32) as u32 as u64], 6),
         case(

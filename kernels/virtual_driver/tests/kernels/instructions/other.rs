@@ -57,6 +57,12 @@ fn spaces_and_widths() {
         ),
         case(
             "b32 b32",
+            ".shared .align 8 .b8 s[16]; st.shared.u32 [s], %a; ld.shared.s16 %h1, [s]; mul.wide.u16 %d, %h1, %h1;",
+            &[0xFFFF],
+            0xFFFE_0001,
+        ),
+        case(
+            "b32 b32",
             ".local .align 8 .b8 l[16]; mov.u64 %rd1, l; cvta.local.u64 %rd2, %rd1; st.u32 [%rd2+8], %a; ld.local.u32 %d, [l+8];",
             &[77],
             77,
