@@ -144,7 +144,7 @@ pub(crate) fn set(choice: &mut Choice<'_>) -> Instruction {
             other => ones(bits(other)),
         };
         let high = compared.is_pair() && high;
-        vec![u64::from(low) * one | (u64::from(high) * one) << 16]
+        vec![(u64::from(low) * one) | ((u64::from(high) * one) << 16)]
     })
 }
 

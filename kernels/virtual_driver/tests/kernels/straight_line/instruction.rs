@@ -147,9 +147,9 @@ pub(crate) fn interesting(which: u8, many: u64) -> u64 {
         21 => halves(0x7C00 + many % 2),
         22 => halves(many % 0x800),
         23 => halves(0x3C00 - 2 + many % 4),
-        24 => 0x7FF0 << 48 | many % 2,
+        24 => (0x7FF0 << 48) | (many % 2),
         25 => many % (1 << 53),
-        26 => 0x41DF << 48 | 0xFFFF_FFFF << 16 | many % 0x1_0000,
+        26 => 0x41DF_FFFF_FFFF_0000 | (many % 0x1_0000),
         27 => words(0x4F00_0000 - 2 + many % 4),
         _ => many,
     }
