@@ -98,7 +98,7 @@ impl Workload {
 }
 
 impl Bench {
-    /// Opens the packed model at `packed` with a cache that holds the workload. The cache is empty: [`Self::fill`] it.
+    /// Opens the packed model at `packed` on device `ordinal` (meaningless on the CPU) with a cache that holds the workload. The cache is empty: [`Self::fill`] it.
     ///
     /// # Errors
     /// The workload makes no sense, or the backend refuses the model.
@@ -108,6 +108,7 @@ impl Bench {
         num_threads: usize,
         kv_bytes_per_token: u64,
         workload: &Workload,
+        ordinal: usize,
     ) -> Result<Self, BenchError> {
         workload.check()?;
         let per_sequence = workload.blocks_per_sequence();
@@ -126,7 +127,14 @@ impl Bench {
             num_threads: Some(num_threads),
             features: EngineFeatures::OFF,
         };
-        let Backend { model, device, .. } = Backend::open(platform, packed, &engine)?;
+        let Backend { model, device, num_kv_blocks, .. } = Backend::open(platform, packed, &engine, ordinal)?;
+        if (num_kv_blocks as u64) < blocks {
+            let text = format!(
+                "the workload needs {blocks} KV blocks of {BLOCK_SIZE} tokens, {device} has room for {num_kv_blocks}: \
+                 lower --batch, --context or --prompt"
+            );
+            return Err(BenchError::Workload(text));
+        }
         let table = |sequence| (sequence * per_sequence..(sequence + 1) * per_sequence).map(|b| b as u32);
         let tables = (0..=workload.sequences()).map(|sequence| table(sequence).collect()).collect();
         Ok(Self { model, device, workload: workload.clone(), tables, clock: Clock::start() })

@@ -6,12 +6,14 @@ use clap::Args;
 use goldlap_kernels::model::packed::PackedModel;
 use goldlap_kernels::model::store::Store;
 
+use super::location::asked_platform;
 use super::model_of_case::model_of_case;
 use super::output::print;
+use super::virtual_driver::enter;
 use super::{CommandError, Exit};
 use crate::bench::{Bench, Pass, Report, Row, Workload};
 use crate::config::CaseFile;
-use crate::harness::{PLATFORM_VARIABLE, PreparedModel, between, choose_platform, machine_limits, num_cores};
+use crate::harness::{PreparedModel, between, machine_limits, num_cores};
 use crate::metrics::{MachineLimits, WallTime};
 use crate::plan::{ModelPlan, Platform};
 use crate::report::write_atomically;
@@ -29,6 +31,9 @@ pub(super) struct BenchModel {
     /// cpu, vcuda or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
+    /// CUDA device, as the driver counts them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: usize,
     /// Threads of the kernels [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -54,9 +59,8 @@ pub(super) struct BenchModel {
 
 impl BenchModel {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
-        let asked = self.platform.clone().or_else(|| std::env::var(PLATFORM_VARIABLE).ok());
-        let choice = choose_platform(asked.as_deref(), goldlap_kernels::cuda::devices)
-            .map_err(CommandError::from_error)?;
+        let choice = asked_platform(self.platform.as_deref())?;
+        enter(&choice.platform, self.device)?;
         let threads = self.threads.unwrap_or_else(num_cores);
         if threads == 0 || self.passes == 0 {
             return Err(CommandError("--threads and --passes: expected at least 1, got 0".to_owned()));
@@ -90,8 +94,8 @@ impl BenchModel {
     ) -> Result<Report, CommandError> {
         let config = PackedModel::open(packed).map_err(CommandError::from_error)?.config().clone();
         let kv_bytes = 4 * config.num_layers as u64 * config.kv_size() as u64;
-        let mut bench =
-            Bench::open(platform, packed, threads, kv_bytes, workload).map_err(CommandError::from_error)?;
+        let mut bench = Bench::open(platform, packed, threads, kv_bytes, workload, self.device)
+            .map_err(CommandError::from_error)?;
         let before = limits_of(platform, threads)?;
         let passes = Passes::measure(&mut bench, workload, self.passes).map_err(CommandError::from_error)?;
         let after = limits_of(platform, threads)?;
