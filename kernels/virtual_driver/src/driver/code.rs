@@ -80,9 +80,11 @@ impl Source {
 
 fn broken(what: &str, text: &str, diagnostics: &[Diagnostic]) -> Refusal {
     let mut log = format!("{what}:");
+    let lines: Vec<&str> = text.lines().collect();
     for diagnostic in diagnostics {
-        let line = text.lines().nth(diagnostic.position.line.saturating_sub(1) as usize).unwrap_or_default();
-        let _ = write!(log, "\nptx {diagnostic}\n    {}", line.trim());
+        let line =
+            lines.get(diagnostic.position.line.saturating_sub(1) as usize).copied().unwrap_or_default();
+        let _ = write!(log, "\nptx {}", diagnostic.pointed(line.trim_end()));
     }
     refuse(Error::InvalidPtx, log)
 }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use super::refused::REFUSED;
 use super::special::Special;
 use super::table::TABLE;
 
-/// A Markdown table of every instruction with its modifiers, types and meaning, and the special registers.
+/// A Markdown table of every instruction with its modifiers, types and meaning, the special registers, and what is refused.
 pub fn page() -> String {
     let mut page = String::from(
         "# PTX that the virtual device executes\n\n| Instruction | Operands | Modifiers | Types | Meaning |\n|---|---|---|---|---|\n",
@@ -29,6 +30,10 @@ pub fn page() -> String {
         "\nSpecial registers: {}, `%clock`, `%clock_hi`, `%clock64`, `%globaltimer`.",
         specials.join(", ")
     );
+    page += "\n# PTX that is refused\n\nA module that uses one of these does not load; the message gives the reason.\n\n| Instruction | Reason |\n|---|---|\n";
+    for (text, reason) in REFUSED {
+        let _ = writeln!(page, "| `{text}` | {reason} |");
+    }
     page
 }
 

@@ -57,6 +57,10 @@ pub enum AtomicKind {
     Dec,
     Min,
     Max,
+    /// `mbarrier.arrive`
+    Arrive,
+    /// `mbarrier.arrive_drop`
+    ArriveDrop,
 }
 
 /// An atomic operation on a type.

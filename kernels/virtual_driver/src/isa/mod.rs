@@ -6,6 +6,7 @@ pub mod coverage;
 pub mod memory;
 mod op;
 mod operands;
+pub mod refused;
 mod scalar;
 pub mod special;
 pub mod table;

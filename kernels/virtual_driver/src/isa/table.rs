@@ -131,7 +131,7 @@ instructions! {
     Discard "discard" ["global" "L2"] [] "[a], 128" "hint, does nothing";
     Applypriority "applypriority" ["global" "L2::evict_normal"] [] "[a], 128" "hint, does nothing";
     Createpolicy "createpolicy" ["fractional" "range" "cvt" "L2" "global" "L2::evict_last" "L2::evict_normal" "L2::evict_first" "L2::evict_unchanged"] ["b64"] "d, ..." "an opaque policy; d = 0";
-    CpAsync "cp.async" ["ca" "cg" "shared" "shared::cta" "global" "L2::cache_hint" "L2::64B" "L2::128B" "L2::256B" "commit_group" "wait_group" "wait_all"] [] "[dst], [src], size[, n]" "copy global to shared, seen after the wait";
+    CpAsync "cp.async" ["ca" "cg" "shared" "shared::cta" "global" "L2::cache_hint" "L2::64B" "L2::128B" "L2::256B" "commit_group" "wait_group" "wait_all" "mbarrier" "arrive" "noinc"] ["b64"] "[dst], [src], size[, n]" "copy global to shared, seen after the wait";
     // Control
     Bra "bra" ["uni"] [] "label" "jump";
     Brx "brx" ["idx" "uni"] [] "index, table" "jump through a table";
@@ -145,6 +145,7 @@ instructions! {
     // Synchronisation
     Bar "bar" ["sync" "arrive" "red" "warp" "cta" "popc" "and" "or"] ["u32" "pred"] "a[, b]" "block barrier, optionally with a reduction";
     Barrier "barrier" ["sync" "arrive" "red" "cta" "aligned" "popc" "and" "or"] ["u32" "pred"] "a[, b]" "block barrier";
+    Mbarrier "mbarrier" ["init" "inval" "arrive" "arrive_drop" "test_wait" "try_wait" "pending_count" "parity" "noComplete" "shared" "shared::cta" "release" "acquire" "relaxed" "cta" "cluster"] ["b64"] "[d,] [a][, b]" "barrier in shared memory";
     Membar "membar" ["cta" "gl" "sys"] [] "" "orders memory accesses";
     Fence "fence" ["sc" "acq_rel" "acquire" "release" "cta" "gpu" "sys" "cluster"] [] "" "orders memory accesses";
     Griddepcontrol "griddepcontrol" ["launch_dependents" "wait"] [] "" "does nothing: launches of a stream are in order";

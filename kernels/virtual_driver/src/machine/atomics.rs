@@ -68,6 +68,21 @@ fn half_extreme(ty: Scalar, a: u64, b: u64, smaller: bool) -> u64 {
     })
 }
 
+/// Width of the two counts of an mbarrier's word.
+pub(crate) const MBARRIER_COUNT_BITS: u32 = 20;
+/// Where the number of completed phases begins in an mbarrier's word.
+pub(crate) const MBARRIER_PHASE_BIT: u32 = 2 * MBARRIER_COUNT_BITS;
+
+/// An mbarrier's word after `count` arrivals, of which `dropped` are not expected again.
+fn arrived(word: u64, count: u64, dropped: u64) -> u64 {
+    const MASK: u64 = (1 << MBARRIER_COUNT_BITS) - 1;
+    let expected = (word >> MBARRIER_COUNT_BITS).wrapping_sub(dropped) & MASK;
+    let pending = word.wrapping_sub(count) & MASK;
+    let phases = word >> MBARRIER_PHASE_BIT;
+    let (pending, phases) = if pending == 0 { (expected, phases + 1) } else { (pending, phases) };
+    phases << MBARRIER_PHASE_BIT | expected << MBARRIER_COUNT_BITS | pending
+}
+
 /// The new value.
 fn combine(op: AtomicOp, global: bool, old: u64, b: u64, c: u64) -> u64 {
     match op.kind {
@@ -75,6 +90,8 @@ fn combine(op: AtomicOp, global: bool, old: u64, b: u64, c: u64) -> u64 {
         AtomicKind::Or => old | b,
         AtomicKind::Xor => old ^ b,
         AtomicKind::Exch => b,
+        AtomicKind::Arrive => arrived(old, b, 0),
+        AtomicKind::ArriveDrop => arrived(old, b, b),
         AtomicKind::Cas => {
             if old == b {
                 c

@@ -43,6 +43,7 @@ mod trap;
 mod warp;
 mod warp_ops;
 
+pub(crate) use atomics::{MBARRIER_COUNT_BITS, MBARRIER_PHASE_BIT};
 pub use image::Image;
 pub use lanes::Isa;
 pub use launch::{LaunchSpec, Options, launch, launch_with};

@@ -31,6 +31,16 @@ impl Diagnostic {
     pub fn new(position: Position, message: impl Into<String>) -> Self {
         Self { position, message: message.into() }
     }
+
+    /// The message, the line it speaks of, and a caret under the place; `line` is that line of the text.
+    pub fn pointed(&self, line: &str) -> String {
+        let number = self.position.line.to_string();
+        let margin = " ".repeat(number.len());
+        let before = line.chars().take(self.position.column.saturating_sub(1) as usize);
+        // Tabs stay tabs, so that the caret stands right whatever their width.
+        let blank: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        format!("{self}\n {number} | {line}\n {margin} | {blank}^")
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -40,3 +50,17 @@ impl fmt::Display for Diagnostic {
 }
 
 impl std::error::Error for Diagnostic {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caret_stands_under_the_place() {
+        let diagnostic = Diagnostic::new(Position { line: 12, column: 6 }, "expected `;`");
+        assert_eq!(
+            diagnostic.pointed("\tadd %r1"),
+            "line 12, column 6: expected `;`\n 12 | \tadd %r1\n    | \t    ^"
+        );
+    }
+}

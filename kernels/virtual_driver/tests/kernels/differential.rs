@@ -46,6 +46,7 @@ const NOT_DRAWN: &[&str] = &[
     "pmevent",
     "bar",
     "barrier",
+    "mbarrier",
     "membar",
     "fence",
     "griddepcontrol",

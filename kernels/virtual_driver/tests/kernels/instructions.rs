@@ -4,6 +4,7 @@
 
 mod float;
 mod integer;
+mod mbarrier;
 mod other;
 
 use crate::device::{Arg, Device};

@@ -14,6 +14,8 @@ fn exists(kind: AtomicKind, ty: Scalar) -> bool {
         AtomicKind::And | AtomicKind::Or | AtomicKind::Xor => ty.is_bits() && ty.bytes() >= 4,
         AtomicKind::Exch => ty.bytes() >= 4,
         AtomicKind::Cas => true,
+        // Written as `mbarrier`, not as `atom`.
+        AtomicKind::Arrive | AtomicKind::ArriveDrop => false,
         AtomicKind::Add => ty.is_int() || ty.is_float(),
         AtomicKind::Inc | AtomicKind::Dec => ty == Scalar::U32,
         AtomicKind::Min | AtomicKind::Max => ty.is_int() || ty.is_half(),
@@ -26,6 +28,7 @@ fn commutes(kind: AtomicKind, ty: Scalar) -> bool {
         AtomicKind::And | AtomicKind::Or | AtomicKind::Xor | AtomicKind::Min | AtomicKind::Max => true,
         AtomicKind::Add => !ty.is_float(),
         AtomicKind::Cas | AtomicKind::Exch | AtomicKind::Inc | AtomicKind::Dec => false,
+        AtomicKind::Arrive | AtomicKind::ArriveDrop => false,
     }
 }
 

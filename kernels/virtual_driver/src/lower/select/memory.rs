@@ -199,6 +199,9 @@ impl Selector<'_> {
             self.emit(Op::CopyWait { pending: *pending as u32, all: false });
             return Ok(());
         }
+        if words.take("mbarrier") {
+            return self.copies_arrive(words, operands);
+        }
         words.ignore(&["ca", "cg", "shared::cta", "shared", "global"]);
         let has_hint = words.take("L2::cache_hint");
         words.ignore(WITHOUT_EFFECT);

@@ -11,6 +11,7 @@ mod control;
 mod convert;
 mod float;
 mod integer;
+mod mbarrier;
 mod memory;
 mod moves;
 mod operands;
@@ -25,6 +26,7 @@ pub(super) use body::select;
 use super::lay_out_variables::Globals;
 use super::program::{Constant, Function, Origin, Program};
 use super::scope::{Meaning, Scopes};
+use crate::isa::refused;
 use crate::isa::{CallPlan, Cond, Inst, Mnemonic, Op, P, R, Width};
 use crate::ptx::ast::{Instruction, Location};
 use crate::ptx::{Diagnostic, Position};
@@ -156,8 +158,11 @@ impl Selector<'_> {
 
     /// Selects one instruction; the guard is set already.
     fn instruction(&mut self, instruction: &Instruction) -> Selected {
+        if let Some(reason) = refused::reason(&instruction.opcode, &instruction.modifiers) {
+            return Err(reason.to_owned());
+        }
         let Some((mnemonic, modifiers)) = Self::mnemonic(instruction) else {
-            return Err("no such instruction here".to_owned());
+            return Err("no instruction of PTX ISA 8.8".to_owned());
         };
         let form = mnemonic.form();
         for word in modifiers {
@@ -212,6 +217,7 @@ impl Selector<'_> {
                 Ok(())
             }
             M::Createpolicy => self.createpolicy(operands),
+            M::Mbarrier => self.mbarrier(words, operands),
             M::CpAsync => self.cp_async(words, operands),
             M::Bra | M::Brx | M::Call | M::Ret | M::Exit | M::Trap | M::Brkpt | M::Nanosleep => {
                 self.control(mnemonic, words, operands)
