@@ -37,14 +37,32 @@ fn the_virtual_driver_conforms() {
     let library = find_library().unwrap();
     let virtual_driver = VirtualDriver::below(folder.path(), &library).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["cuda_driver::", "--ignored", "--test-threads", "2"])
+        .args(["cuda_driver", "--ignored", "--test-threads", "2"])
         .envs(virtual_driver.environment())
         .output()
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
-    let passed = out.lines().filter(|line| line.starts_with("test cuda_driver::") && line.ends_with("ok"));
-    assert!(passed.count() >= 19, "{out}");
+    let passed = out.lines().filter(|line| line.starts_with("test cuda_driver") && line.ends_with("ok"));
+    assert!(passed.count() >= 20, "{out}");
+}
+
+/// PTX that the driver refuses is named with the place of the mistake.
+mod cuda_driver_errors {
+    #[test]
+    #[ignore = "needs a CUDA driver; the_virtual_driver_conforms runs it on the virtual one"]
+    fn refused_ptx_says_where() {
+        let driver = goldlap_kernels::cuda::driver::Driver::new(0).expect("this test needs a CUDA driver");
+        let text = ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry f()\n{\n  frobnicate.u32 %r1;\n  ret;\n}\n";
+        let error = driver.load_text("broken.ptx", text).err().unwrap().to_string();
+        assert!(
+            error.contains("broken.ptx: this PTX cannot be loaded") && error.contains("frobnicate"),
+            "{error}"
+        );
+        let mut backend = super::CudaBackend::on(driver, super::GraphShapes::none());
+        let error = goldlap_kernels::ops::Backend::floats(&mut backend, 1 << 48).err().unwrap().to_string();
+        assert!(error.contains("bytes are free"), "{error}");
+    }
 }
 
 /// One row an operator's test: a module with `check<B: Conformant>(&mut B)` functions becomes tests on every backend.

@@ -26,7 +26,7 @@ pub(super) fn open_cuda(
     engine: &EnginePlan,
     ordinal: usize,
 ) -> Result<Backend, String> {
-    let device = find(platform, ordinal)?;
+    let device = find_device(platform, ordinal)?;
     let driver = Driver::new(ordinal).map_err(|error| error.to_string())?;
     let packed = PackedModel::open(packed).map_err(|error| error.to_string())?;
     let config = packed.config();
@@ -65,7 +65,7 @@ pub(super) fn open_cuda(
 }
 
 /// Device `ordinal`, if it is what the platform's name says.
-fn find(platform: &Platform, ordinal: usize) -> Result<CudaDevice, String> {
+pub(super) fn find_device(platform: &Platform, ordinal: usize) -> Result<CudaDevice, String> {
     let all = devices().map_err(|error| format!("platform {platform}: {error}"))?;
     let names = || all.iter().map(|device| device.name.as_str()).collect::<Vec<_>>().join(", ");
     let device = all.get(ordinal).ok_or_else(|| {

@@ -4,6 +4,7 @@ mod backend;
 pub(crate) mod block_hash;
 mod block_pool;
 mod cuda;
+mod device_limits;
 #[expect(clippy::module_inception, reason = "the room is named after its main noun")]
 mod engine;
 mod fault;
@@ -22,6 +23,7 @@ mod statistics;
 mod tests;
 
 pub use backend::{Backend, BackendError};
+pub use device_limits::limits_main;
 pub use engine::Engine;
 pub use limits::{EngineLimits, LimitsError, kv_cache_shape};
 pub use offline::{OfflineRun, generate};

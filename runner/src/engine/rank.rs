@@ -31,7 +31,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a rank ends before it is told to.
 #[derive(Debug, thiserror::Error)]
-enum RankError {
+pub(super) enum RankError {
     #[error("cannot be tied to the life of the parent process: {0}")]
     ParentDeath(rustix::io::Errno),
     #[error("no readable rank specification on standard input: {0}")]
@@ -169,7 +169,7 @@ fn heartbeat_interval(seconds: f64) -> Result<Duration, RankError> {
 }
 
 /// The kernel ends this process when the thread that started it ends.
-fn die_with_parent() -> Result<(), RankError> {
+pub(super) fn die_with_parent() -> Result<(), RankError> {
     set_parent_process_death_signal(Some(Signal::TERM)).map_err(RankError::ParentDeath)
 }
 

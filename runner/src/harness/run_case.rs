@@ -7,9 +7,8 @@ use goldlap_kernels::model::store::Store as Cache;
 
 use super::commit::commit_of;
 use super::foreign::{ForeignInputs, serve_elsewhere};
-use super::machine::{between, machine_limits, num_cores};
+use super::machine::{between, limits_of, num_cores};
 use super::prepared_model::PreparedModel;
-use super::ranks::threads_per_rank;
 use super::serve::{ServeInputs, Served, serve};
 use crate::client::Progress;
 use crate::golden::{Metric, Policy, Run, Store, judge};
@@ -154,9 +153,7 @@ fn serve_measured(
 ) -> Result<Served, String> {
     let plan = inputs.plan;
     let wants_limits = plan.metrics.iter().any(|metric| metric == Metric::Efficiency.name());
-    let num_threads =
-        threads_per_rank(&plan.engine, plan.topology.data_parallel) * plan.topology.data_parallel;
-    let limits = || wants_limits.then(|| machine_limits(num_threads)).transpose();
+    let limits = || wants_limits.then(|| limits_of(inputs)).transpose();
     let before = limits()?;
     let mut served = serve(inputs, on_progress).map_err(|error| error.to_string())?;
     served.record.machine_limits = before.zip(limits()?).map(|(before, after)| between(before, after));

@@ -7,9 +7,10 @@ use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
 use super::catalogue::{Fate, ListError, ListedCase, Setting};
 use super::run_case::{CaseContext, run_case};
+use crate::engine::{limits_main, rank_main};
 use crate::plan::CasePlan;
 use crate::report::{CaseOutcome, CaseResult};
-use crate::topology::{ROLE_RANK, ROLE_VARIABLE};
+use crate::topology::{ROLE_LIMITS, ROLE_RANK, ROLE_VARIABLE};
 
 /// Worker threads of libtest-mimic. Cases never overlap (`CaseContext` holds a lock); with one thread,
 /// however, libtest-mimic prints half a line before a case runs, which progress bars would overwrite.
@@ -21,10 +22,14 @@ const NEXTEST_VARIABLE: &str = "NEXTEST";
 /// Results in the order in which the cases ended.
 pub type CollectedResults = Arc<Mutex<Vec<CaseResult>>>;
 
-/// Acts as a rank, if this process was started as one. Every executable that launches a fleet calls this first.
+/// Acts as a rank, or measures a rank's device, if this process was started as one. Every executable that launches a fleet calls this first.
 pub fn rank_role() -> Option<ExitCode> {
     let role = std::env::var_os(ROLE_VARIABLE)?;
-    (role == ROLE_RANK).then(crate::engine::rank_main)
+    match role.to_str() {
+        Some(ROLE_RANK) => Some(rank_main()),
+        Some(ROLE_LIMITS) => Some(limits_main()),
+        Some(_) | None => None,
+    }
 }
 
 /// Runs the cases that `arguments` select and prints what libtest prints; results are also collected.

@@ -180,7 +180,7 @@ pub struct MachineLimits {
     pub read_bytes_per_second: f64,
     /// Peak of the matmul inner loop over all threads, operations per second (multiply-add = 2).
     pub flops_per_second: f64,
-    /// Threads that measured.
+    /// Threads that measured; 1 on a GPU.
     pub num_threads: usize,
 }
 

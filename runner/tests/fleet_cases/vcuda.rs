@@ -38,7 +38,8 @@ fn run_on(platform: Platform, case: &CaseText) -> Result<RunRecord, Failed> {
 fn tokens_are_those_of_cpu_and_graphs_change_nothing() -> Result<(), Failed> {
     let cpu = run_on(Platform::Cpu, &case())?;
     let eager = run_on(Platform::Vcuda, &case())?;
-    let captured = run_on(Platform::Vcuda, &case().flag("--cuda-graph-impl", "local"))?;
+    let captured =
+        run_on(Platform::Vcuda, &case().flag("--cuda-graph-impl", "local").metrics(&["efficiency"]))?;
     let (mut num_compared, mut num_equal) = (0, 0);
     for (native, eager) in cpu.requests.iter().zip(&eager.requests) {
         let equal = equal_up_to_a_low_margin(native, eager);
@@ -57,6 +58,8 @@ fn tokens_are_those_of_cpu_and_graphs_change_nothing() -> Result<(), Failed> {
         assert!(graphs.num_replays() * 2 > captured.num_steps, "{graphs:?}");
         assert_eq!(graphs.allocations_in_replays, 0, "{graphs:?}");
     }
+    let limits = captured.machine_limits.ok_or("the device's limits were measured")?;
+    assert!(limits.read_bytes_per_second > 1e6 && limits.flops_per_second > 1e6, "{limits:?}");
     Ok(())
 }
 
