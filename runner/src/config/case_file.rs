@@ -8,7 +8,8 @@ use serde::de::IgnoredAny;
 
 use super::diagnostic::{ConfigError, Diagnostic};
 use super::entries::Entries;
-use super::raw_case::{RawCase, RawPerformanceCase, SchemaMarks, TRAINING_KEYS};
+use super::model_args_file::ModelArgs;
+use super::raw_case::{MEGATRON_KEYS, RawCase, RawPerformanceCase, SchemaMarks, TRAINING_KEYS};
 use super::read_error::read;
 
 /// A case file has some dozens of lines; a larger one is something else.
@@ -31,9 +32,18 @@ pub enum RawFile {
     /// A functional test case.
     Functional(Box<RawCase>),
     /// A case of Megatron's performance tests.
-    Performance(Box<RawPerformanceCase>),
+    Performance(Box<PerformanceFile>),
     /// A case of Megatron's training tests whose keys go beyond [`RawCase`]; holds MODE, if given.
     Training(Option<String>),
+}
+
+/// A case of Megatron's performance tests, with the arguments of its model.
+#[derive(Clone, Debug)]
+pub struct PerformanceFile {
+    /// The case.
+    pub case: RawPerformanceCase,
+    /// What `MODEL.args` says, or why it says nothing.
+    pub model_args: Result<ModelArgs, String>,
 }
 
 impl CaseFile {
@@ -50,7 +60,11 @@ impl CaseFile {
         let text = String::from_utf8(bytes).map_err(|error| {
             fail(format!("is not UTF-8: first bad byte at offset {}", error.utf8_error().valid_up_to()))
         })?;
-        Self::parse(path, text)
+        let mut this = Self::parse(path, text)?;
+        if let RawFile::Performance(file) = &mut this.content {
+            file.model_args = ModelArgs::find(path, &file.case.model);
+        }
+        Ok(this)
     }
 
     /// Parses the text of a file; `path` is for messages only.
@@ -69,18 +83,26 @@ fn parse_content(path: &Path, text: &str) -> Result<RawFile, ConfigError> {
         let mode = marks.mode.map(|mode| mode.0);
         if marks.model.is_some() || (marks.num_output_tokens.is_some() && marks.model_args.is_none()) {
             let case = read(text).map_err(|error| error.diagnostic(path, text))?;
-            return Ok(RawFile::Performance(Box::new(case)));
+            let model_args = Err("a text that is no file has no MODEL.args beside it".to_owned());
+            return Ok(RawFile::Performance(Box::new(PerformanceFile { case, model_args })));
         }
-        if marks.model_args.is_some() && mode.as_deref() != Some("inference") && has_training_key(text) {
+        if marks.model_args.is_some() && is_training(mode.as_deref(), text) {
             return Ok(RawFile::Training(mode));
         }
     }
     Err(error.diagnostic(path, text).into())
 }
 
-fn has_training_key(text: &str) -> bool {
-    serde_yaml::from_str::<Entries<IgnoredAny>>(text)
-        .is_ok_and(|entries| entries.iter().any(|(key, _)| TRAINING_KEYS.contains(&key)))
+/// What keeps a training case from reading as an inference case (merge keys, lists, flags given twice) is no mistake of
+/// its: where MODE says so, or is absent and every key is one that such a case has.
+fn is_training(mode: Option<&str>, text: &str) -> bool {
+    match mode {
+        Some("pretraining" | "rl") => true,
+        Some(_) => false,
+        None => serde_yaml::from_str::<Entries<IgnoredAny>>(text).is_ok_and(|entries| {
+            entries.iter().all(|(key, _)| TRAINING_KEYS.contains(&key) || MEGATRON_KEYS.contains(&key))
+        }),
+    }
 }
 
 impl RawFile {

@@ -1,6 +1,5 @@
 //! Finding cases: every folder with a `model_config.yaml` under the cases' root. Starts nothing, parses nothing.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -123,15 +122,6 @@ impl Folders<'_> {
     fn finish(mut self) -> Vec<FoundCase> {
         self.close(0);
         self.found.sort_by(|a, b| a.folder.cmp(&b.folder));
-        let mut owners: HashMap<String, PathBuf> = HashMap::new();
-        for case in &mut self.found {
-            let folder_name = case.name.rsplit("::").next().unwrap_or_default().to_owned();
-            let owner = owners.entry(folder_name).or_insert_with(|| case.folder.clone());
-            if *owner != case.folder && case.file.is_ok() {
-                case.file =
-                    Err(format!("the folder's name is taken by {}: names must differ", owner.display()));
-            }
-        }
         self.found
     }
 }
@@ -185,9 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn equal_folder_names_are_refused() {
+    fn equal_folder_names_of_two_groups_are_two_cases() {
         let root = tree(&["a/x/model_config.yaml", "b/x/model_config.yaml"]);
-        assert_eq!(outcomes(root.path()), pairs(&[("a::x", true), ("b::x", false)]));
+        assert_eq!(outcomes(root.path()), pairs(&[("a::x", true), ("b::x", true)]));
     }
 
     #[cfg(unix)]

@@ -98,11 +98,12 @@ pub struct RawKnownFailure {
     pub issue: String,
 }
 
-/// A case of Megatron's performance tests: another schema in a file of the same name. Recognised, not run by this version.
-#[derive(Clone, Debug, Deserialize)]
+/// A case of Megatron's performance tests: another schema in a file of the same name, with three additions of ours
+/// (TIME_LIMIT_S, N_REPEAT, KNOWN_FAILURE).
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct RawPerformanceCase {
-    /// Selects the server's arguments.
+    /// Selects the model's arguments: the file `MODEL.args`.
     pub model: String,
     /// Output tokens of every request.
     pub num_output_tokens: u32,
@@ -120,7 +121,7 @@ pub struct RawPerformanceCase {
     pub num_warmup_iters: Option<u32>,
     /// Measured iterations.
     pub num_timed_iters: Option<u32>,
-    /// `synthetic` or `gsm8k`.
+    /// `synthetic`, `gsm8k`, or (ours) a prompt file.
     pub dataset: Option<String>,
     /// Asynchronous scheduling.
     pub async_sched: Option<bool>,
@@ -132,6 +133,12 @@ pub struct RawPerformanceCase {
     pub upper_tolerance_pct: Option<f64>,
     /// Metrics compared.
     pub metrics: Option<Vec<String>>,
+    /// The whole case, launch to verdict, must end within so many seconds.
+    pub time_limit_s: Option<Scalar>,
+    /// Runs of the case; all must pass.
+    pub n_repeat: Option<Scalar>,
+    /// A failure that is known and tracked.
+    pub known_failure: Option<RawKnownFailure>,
 }
 
 /// Top-level keys that only Megatron's training cases use.
@@ -143,6 +150,19 @@ pub(super) const TRAINING_KEYS: [&str; 7] = [
     "MODEL_ENV_VARS",
     "BASE_MODEL_ARGS",
     "THROUGHPUT_TEST_PARAMS",
+];
+
+/// Top-level keys that Megatron's cases of every mode use.
+pub(super) const MEGATRON_KEYS: [&str; 9] = [
+    "ENV_VARS",
+    "TEST_TYPE",
+    "MODE",
+    "MODEL_ARGS",
+    "METRICS",
+    "LAUNCHER",
+    "BEFORE_SCRIPT",
+    "AFTER_SCRIPT",
+    "TEST_EVALUATION",
 ];
 
 /// The keys that decide which schema a file follows, whatever else it holds.

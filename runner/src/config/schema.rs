@@ -31,8 +31,14 @@ pub(super) fn override_args(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn metrics(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<&str> = crate::golden::METRICS.iter().map(|metric| metric.name).collect();
+    let names: Vec<&str> = functional_metrics();
     json_schema!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": names } })
+}
+
+/// Metrics of functional cases.
+fn functional_metrics() -> Vec<&'static str> {
+    let rows = crate::golden::METRICS.iter().filter(|row| row.scope != crate::golden::Scope::PerBatch);
+    rows.map(|row| row.name).collect()
 }
 
 fn flag_schema(flag: &FlagSpec) -> Value {

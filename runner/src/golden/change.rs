@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::compare_batches::batch_change;
 use super::compare_system::{in_words, representative};
 use super::golden_file::{Golden, SystemValue};
 use super::metric::{Better, METRICS, Metric, MetricRow, Origin, Scope};
@@ -27,6 +28,7 @@ pub fn changes(old: Option<&Golden>, new: &Golden, platform: &Platform) -> Vec<C
     let of = |row: &MetricRow| match row.scope {
         Scope::PerRequest => request_change(row.metric, old, new),
         Scope::System => system_change(row, old, new, platform),
+        Scope::PerBatch => batch_change(row, old, new, platform),
     };
     METRICS.iter().filter_map(of).collect()
 }
@@ -84,7 +86,8 @@ fn diff_of(metric: Metric, id: u64, old: &Golden, new: &Golden) -> Option<String
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
         | Metric::Count(_)
-        | Metric::Latency(_, _) => None,
+        | Metric::Latency(_, _)
+        | Metric::Batch(_) => None,
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Comparator {
     MedianBand(Band),
     /// The number lies in `[low, high]` times the golden's.
     RatioBand(Band),
+    /// The number is at most so many times the golden's.
+    AtMost(f64),
 }
 
 impl Comparator {
@@ -46,6 +48,7 @@ impl Comparator {
                 let slack = 1e-12 * golden.abs();
                 current >= band.low * golden - slack && current <= band.high * golden + slack
             }
+            Self::AtMost(factor) => current <= factor * golden,
         }
     }
 
@@ -53,6 +56,7 @@ impl Comparator {
     pub fn allowed(self, golden: f64) -> Option<(f64, f64)> {
         match self {
             Self::MedianBand(band) | Self::RatioBand(band) => Some((band.low * golden, band.high * golden)),
+            Self::AtMost(factor) => Some((0.0, factor * golden)),
             Self::Exact | Self::Occurrence | Self::SameBits | Self::CommonPrefix | Self::Within(_) => None,
         }
     }
@@ -79,6 +83,7 @@ impl fmt::Display for Comparator {
             Self::Within(tolerance) => write!(f, "within {tolerance}"),
             Self::MedianBand(band) => write!(f, "median of all but the first within {band} of the golden's"),
             Self::RatioBand(band) => write!(f, "within {band} of the golden"),
+            Self::AtMost(factor) => write!(f, "at most {} times the golden's", significant(*factor)),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compare_batches::compare_batches;
 use super::compare_requests::compare_requests;
 use super::compare_system::compare_system;
 use super::golden_file::{Golden, Integrity};
 use super::metric::{Metric, Scope};
 use super::verdict::{MetricVerdict, Verdict};
-use crate::metrics::{Metrics, RequestOutcome, RunRecord};
-use crate::plan::{CasePlan, Platform};
+use crate::metrics::{Metrics, RequestOutcome, RunRecord, batch_faults};
+use crate::plan::{CasePlan, PerformancePlan, Platform};
 
 /// Requests named in one sentence at most.
 const MAX_NAMED: usize = 5;
@@ -22,6 +23,8 @@ pub struct Rules<'a> {
     pub metrics: &'a [String],
     /// TOLERANCES by metric name.
     pub tolerances: &'a [(String, f64)],
+    /// Batch sizes and their tolerances, in a performance case.
+    pub performance: Option<&'a PerformancePlan>,
     /// Command that accepts a pending golden of the case.
     pub accept_command: &'a str,
 }
@@ -42,6 +45,7 @@ impl<'a> Rules<'a> {
             platform: &plan.platform,
             metrics: &plan.metrics,
             tolerances: &plan.tolerances,
+            performance: plan.performance.as_ref(),
             accept_command,
         }
     }
@@ -54,8 +58,8 @@ impl<'a> Rules<'a> {
 
 /// Compares `run` with `golden` by `rules`.
 pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
-    let mut verdict = Verdict::default();
-    verdict.problems.extend(mishaps(run.record));
+    let problems = mishaps(run.record);
+    let mut verdict = Verdict { has_mishap: !problems.is_empty(), problems, ..Verdict::default() };
     verdict.problems.extend(untrusted(rules, golden));
     if rules.metrics.is_empty() {
         verdict.problems.push(
@@ -73,9 +77,10 @@ pub fn compare(rules: &Rules<'_>, run: Run<'_>, golden: &Golden) -> Verdict {
     for metric in metrics {
         verdict.metrics.push(match metric {
             Err(failed) => *failed,
+            Ok(Metric::Batch(metric)) => compare_batches(metric, rules, run.summary, golden),
             Ok(metric) => match metric.row().scope {
                 Scope::PerRequest => compare_requests(metric, rules, run.record, golden),
-                Scope::System => compare_system(metric, rules, run, golden),
+                Scope::System | Scope::PerBatch => compare_system(metric, rules, run, golden),
             },
         });
     }
@@ -109,6 +114,7 @@ fn usable(name: &str, rules: &Rules<'_>, golden: &Golden) -> Result<Metric, Box<
 pub(super) fn mishaps(record: &RunRecord) -> Vec<String> {
     let mut problems = unfinished(record);
     problems.extend(record.rank_faults.iter().cloned());
+    problems.extend(batch_faults(record));
     problems
 }
 

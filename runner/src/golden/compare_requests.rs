@@ -83,7 +83,8 @@ fn compare_one(
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
         | Metric::Count(_)
-        | Metric::Latency(_, _) => {}
+        | Metric::Latency(_, _)
+        | Metric::Batch(_) => {}
     }
 }
 
@@ -118,7 +119,8 @@ fn compare_text(id: u64, rule: Comparator, golden: &str, current: &str, verdict:
         | Comparator::SameBits
         | Comparator::Within(_)
         | Comparator::MedianBand(_)
-        | Comparator::RatioBand(_) => golden == current,
+        | Comparator::RatioBand(_)
+        | Comparator::AtMost(_) => golden == current,
     };
     verdict.assert(holds, || whole(id, &excerpt(golden, current), &excerpt(current, golden)));
     if !holds && verdict.diff.is_none() {
@@ -170,7 +172,8 @@ pub(super) fn current_logprobs(metric: Metric, request: &RequestRecord) -> Optio
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
         | Metric::Count(_)
-        | Metric::Latency(_, _) => None,
+        | Metric::Latency(_, _)
+        | Metric::Batch(_) => None,
     }
 }
 

@@ -103,7 +103,8 @@ pub(super) fn current_number(metric: Metric, summary: &Metrics) -> Measured {
         | Metric::Fact(_)
         | Metric::Logprobs
         | Metric::PromptLogprobs
-        | Metric::GeneratedLogprobs => Measured::not("it is no system metric"),
+        | Metric::GeneratedLogprobs
+        | Metric::Batch(_) => Measured::not("it is no system metric"),
     }
 }
 
@@ -135,6 +136,7 @@ pub(super) fn representative(metric: Metric, list: &[f64]) -> Option<f64> {
         | Metric::Count(_)
         | Metric::Latency(_, _)
         | Metric::Fact(_)
+        | Metric::Batch(_)
         | Metric::GeneratedTokens
         | Metric::GeneratedText
         | Metric::Logprobs

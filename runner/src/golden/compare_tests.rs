@@ -8,8 +8,13 @@ use crate::golden::{Difference, Outcome, SystemValue};
 fn judge(record: &RunRecord, golden: &Golden, metrics: &[&str]) -> Verdict {
     let platform = record.platform.parse().unwrap();
     let metrics = names(metrics);
-    let rules =
-        Rules { platform: &platform, metrics: &metrics, tolerances: &[], accept_command: "accept it" };
+    let rules = Rules {
+        platform: &platform,
+        metrics: &metrics,
+        tolerances: &[],
+        performance: None,
+        accept_command: "accept it",
+    };
     compare(&rules, Run { record, summary: &Metrics::of(record, None) }, golden)
 }
 
@@ -185,7 +190,13 @@ fn a_tolerance_of_the_case_wins_and_exact_metrics_take_none() {
     let (platform, summary) = (Platform::Cpu, Metrics::of(&run, None));
     let with = |metrics: &[&str], tolerances: &[(String, f64)]| {
         let metrics = names(metrics);
-        let rules = Rules { platform: &platform, metrics: &metrics, tolerances, accept_command: "accept it" };
+        let rules = Rules {
+            platform: &platform,
+            metrics: &metrics,
+            tolerances,
+            performance: None,
+            accept_command: "accept it",
+        };
         compare(&rules, Run { record: &run, summary: &summary }, &golden)
     };
     assert!(!with(&["logprobs"], &[]).passed());

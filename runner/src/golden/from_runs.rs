@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::batches::GoldenBatch;
 use super::comparator::{Comparator, settled};
 use super::compare::Run;
 use super::compare_requests::current_logprobs;
@@ -12,7 +13,7 @@ use super::metric::{METRICS, Metric, Origin, Scope};
 use super::number::rounded;
 use super::provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};
 use super::request_fact::fact;
-use crate::metrics::{RequestOutcome, RequestRecord, median};
+use crate::metrics::{RequestOutcome, RequestRecord, batch_faults, median};
 use crate::plan::Platform;
 
 impl Golden {
@@ -39,13 +40,17 @@ impl Golden {
         }
         let named: Vec<Metric> = metrics.iter().map(|name| name.parse()).collect::<Result<_, String>>()?;
         let mut golden = Self { integrity: Integrity::Unsealed, ..Self::default() };
-        for request in &first.record.requests {
+        let is_performance = !first.record.workload.iterations.is_empty();
+        golden.batches = GoldenBatch::all(runs)?.into_iter().collect();
+        // Of a performance case only numbers are kept: its requests are many, and all alike.
+        for request in first.record.requests.iter().filter(|_| !is_performance) {
             golden.requests.insert(request.id, entry(request, &named)?);
         }
         let mut provenance = provenance(platform, runs, command);
         for row in METRICS.iter().filter(|row| row.scope == Scope::System) {
             let metric = row.metric;
-            if matches!(metric, Metric::Latency(_, _) | Metric::Count(_)) && !named.contains(&metric) {
+            let only_if_named = is_performance || matches!(metric, Metric::Latency(_, _) | Metric::Count(_));
+            if only_if_named && !named.contains(&metric) {
                 continue;
             }
             match system_value(metric, platform, runs, &mut provenance) {
@@ -68,8 +73,8 @@ fn check_complete(run: Run<'_>) -> Result<(), String> {
     if let Some(request) = run.record.requests.iter().find(|r| r.outcome != RequestOutcome::Completed) {
         return Err(format!("request {} did not complete", request.id));
     }
-    match run.record.rank_faults.first() {
-        Some(fault) => Err(fault.clone()),
+    match run.record.rank_faults.iter().cloned().chain(batch_faults(run.record)).next() {
+        Some(fault) => Err(fault),
         None => Ok(()),
     }
 }

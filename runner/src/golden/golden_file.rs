@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::batches::{GoldenBatch, batch_key};
 use super::json::Json;
 use super::metric::{Metric, Origin};
 use super::number::{logprob_to_json, measured_to_json, rounded};
@@ -24,6 +25,8 @@ pub struct Golden {
     pub requests: BTreeMap<u64, GoldenRequest>,
     /// System metrics by key, in the file's order.
     pub system: Vec<(String, SystemValue)>,
+    /// By batch size: the baseline of a performance case.
+    pub batches: BTreeMap<u64, GoldenBatch>,
     /// `None` = a foreign golden.
     pub provenance: Option<Provenance>,
     /// Whether the file is as it was written; see [`Integrity`].
@@ -122,7 +125,9 @@ impl Golden {
     /// Names of the metrics that this golden holds, for messages.
     pub fn held_metrics(&self) -> Vec<&'static str> {
         let holds = |row: &&super::metric::MetricRow| {
-            self.system(row.metric).is_some() || self.requests.values().any(|r| r.holds(row.metric))
+            self.system(row.metric).is_some()
+                || self.batches.values().any(|batch| batch.number(row.metric).is_some())
+                || self.requests.values().any(|r| r.holds(row.metric))
         };
         super::metric::METRICS.iter().filter(holds).map(|row| row.name).collect()
     }
@@ -131,6 +136,7 @@ impl Golden {
     pub fn to_json(&self) -> Json {
         let mut members: Vec<(String, Json)> =
             self.requests.iter().map(|(id, request)| (id.to_string(), request.to_json())).collect();
+        members.extend(self.batches.iter().map(|(size, batch)| (batch_key(*size), batch.to_json())));
         members.extend(self.system.iter().map(|(key, value)| (key.clone(), value.to_json(key))));
         if let Some(provenance) = &self.provenance {
             let fields = serde_json::to_value(provenance).expect("a provenance is plain data");
@@ -164,7 +170,8 @@ impl GoldenRequest {
             | Metric::MemMaxAllocatedBytes
             | Metric::LifetimePrefillTokenCount
             | Metric::Count(_)
-            | Metric::Latency(_, _) => false,
+            | Metric::Latency(_, _)
+            | Metric::Batch(_) => false,
         }
     }
 
@@ -183,7 +190,8 @@ impl GoldenRequest {
             | Metric::MemMaxAllocatedBytes
             | Metric::LifetimePrefillTokenCount
             | Metric::Count(_)
-            | Metric::Latency(_, _) => &None,
+            | Metric::Latency(_, _)
+            | Metric::Batch(_) => &None,
         };
         list.as_deref()
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::comparator::Comparator;
 use super::provenance::Band;
-use crate::metrics::Statistic;
+use crate::metrics::{BatchMetric, Statistic};
 use crate::plan::Platform;
 
 /// A metric that can be compared with a golden.
@@ -37,6 +37,8 @@ pub enum Metric {
     Fact(RequestFact),
     /// How often something happened in the run.
     Count(Happening),
+    /// A number of every batch size of a performance case.
+    Batch(BatchMetric),
 }
 
 /// Which fact about a request.
@@ -85,6 +87,8 @@ pub enum Scope {
     PerRequest,
     /// At the top level.
     System,
+    /// In each batch size's entry, in performance cases.
+    PerBatch,
 }
 
 /// Which way a metric gets better.
@@ -161,6 +165,10 @@ const fn latency(
     row(Metric::Latency(kind, statistic), name, Scope::System, Better::Lower, Needs::Nothing, meaning)
 }
 
+const fn batch(metric: BatchMetric, name: &'static str, better: Better, meaning: &'static str) -> MetricRow {
+    row(Metric::Batch(metric), name, Scope::PerBatch, better, Needs::Nothing, meaning)
+}
+
 /// Every metric there is.
 #[rustfmt::skip]
 pub const METRICS: &[MetricRow] = &[
@@ -198,6 +206,13 @@ pub const METRICS: &[MetricRow] = &[
     latency(Latency::E2el, Statistic::P90, "e2el_ms_p90", "90th percentile of time to the final reply, ms"),
     latency(Latency::E2el, Statistic::P95, "e2el_ms_p95", "95th percentile of time to the final reply, ms"),
     latency(Latency::E2el, Statistic::P99, "e2el_ms_p99", "99th percentile of time to the final reply, ms"),
+    batch(BatchMetric::Throughput, "throughput_tok_per_sec", Better::Higher, "mean generated tokens / mean wall time of a batch, tokens/s"),
+    batch(BatchMetric::AverageLatency, "avg_latency_ms", Better::Lower, "mean time to the final reply, ms"),
+    batch(BatchMetric::MedianLatency, "p50_latency_ms", Better::Lower, "median time to the final reply, ms"),
+    batch(BatchMetric::P99Latency, "p99_latency_ms", Better::Lower, "99th percentile of time to the final reply, ms"),
+    batch(BatchMetric::WallTpot, "tpot_ms_per_tok", Better::Lower, "mean wall time of a batch / tokens of a request, prefill included, ms"),
+    batch(BatchMetric::DecodeTpot, "decode_tpot_ms", Better::Lower, "mean time per token after the first, ms"),
+    batch(BatchMetric::Ttft, "batch_ttft_ms", Better::Lower, "mean time to first token, ms"),
 ];
 
 /// Largest difference of a logprob from a foreign golden: Megatron's.
@@ -205,6 +220,8 @@ pub const LOGPROB_TOLERANCE: f64 = 0.001;
 /// Lowest and highest share of a golden throughput: Megatron's, which fails an improvement too, so that a
 /// golden cannot fall behind unnoticed. The same shares, turned over, hold for latencies.
 pub const THROUGHPUT_BAND: Band = Band { low: 0.9, high: 1.2 };
+/// A latency of a batch may grow by this share: the original's TOLERANCE_PCT.
+pub const BATCH_TOLERANCE: f64 = 0.1;
 /// Lowest and highest share of a golden peak memory: Megatron's.
 pub const MEMORY_BAND: Band = Band { low: 0.95, high: 1.05 };
 /// Lowest and highest share of a golden efficiency, where the golden declares no wider band of its own.
@@ -262,7 +279,11 @@ impl Metric {
                 }
             }
             Self::Throughput => Comparator::MedianBand(band(THROUGHPUT_BAND)),
-            Self::OutputThroughput => Comparator::RatioBand(band(THROUGHPUT_BAND)),
+            Self::OutputThroughput | Self::Batch(BatchMetric::Throughput) => {
+                Comparator::RatioBand(band(THROUGHPUT_BAND))
+            }
+            // As the original's benchmark: nothing is too quick.
+            Self::Batch(_) => Comparator::AtMost(1.0 + tolerance.unwrap_or(BATCH_TOLERANCE)),
             Self::Efficiency => Comparator::RatioBand(band(EFFICIENCY_BAND)),
             Self::MemMaxAllocatedBytes => Comparator::RatioBand(band(MEMORY_BAND)),
             Self::Latency(_, _) => Comparator::RatioBand(band(Band {
@@ -277,7 +298,8 @@ impl Metric {
     /// A GPU platform's name stands for one kind of machine, so that its absolute speeds compare. `cpu` is any
     /// machine: only what does not depend on its size can gate. On `vcuda` no time means anything.
     pub fn gates_on(self, platform: &Platform) -> Result<(), String> {
-        let speed = matches!(self, Self::Throughput | Self::OutputThroughput | Self::Latency(_, _));
+        let speed =
+            matches!(self, Self::Throughput | Self::OutputThroughput | Self::Latency(_, _) | Self::Batch(_));
         match platform {
             Platform::Cpu if speed => Err("recorded, not gated on cpu".to_owned()),
             Platform::Vcuda if speed || self == Self::Efficiency => {

@@ -1,10 +1,12 @@
 //! Golden records: read, compare, and the policy by which they change.
 
+mod batches;
 mod case_hash;
 mod change;
 mod check;
 mod comparator;
 mod compare;
+mod compare_batches;
 mod compare_requests;
 mod compare_system;
 mod from_runs;
@@ -32,6 +34,7 @@ mod update;
 mod update_command;
 mod verdict;
 
+pub use batches::GoldenBatch;
 pub use case_hash::case_hash;
 pub use change::{Change, changes};
 pub use check::{Finding, check};

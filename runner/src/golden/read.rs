@@ -1,5 +1,6 @@
 //! Reads a golden's JSON strictly: every error names the key, what was expected and what is there.
 
+use super::batches::{batch, batch_size};
 use super::golden_file::{Golden, GoldenRequest, Integrity, PROVENANCE, SystemValue, content_hash};
 use super::json::Json;
 use super::metric::{METRICS, Scope};
@@ -24,7 +25,7 @@ pub(super) fn golden(text: &str) -> Result<Golden, String> {
     for (key, value) in members {
         member(&mut golden, key, value)?;
     }
-    if golden.requests.is_empty() && golden.system.is_empty() {
+    if golden.requests.is_empty() && golden.system.is_empty() && golden.batches.is_empty() {
         return Err("holds no request and no system metric: nothing could be compared with it".to_owned());
     }
     if let Some(provenance) = &golden.provenance {
@@ -40,6 +41,8 @@ fn member(golden: &mut Golden, key: &str, value: &Json) -> Result<(), String> {
         golden.provenance = Some(provenance(value)?);
     } else if is_system || FOREIGN_SYSTEM_KEYS.contains(&key) {
         golden.system.push((key.to_owned(), system_value(key, value)?));
+    } else if let Some(size) = batch_size(key) {
+        golden.batches.insert(size, batch(key, value)?);
     } else if let Some(id) = request_id(key) {
         golden.requests.insert(id, request(key, value)?);
     } else {

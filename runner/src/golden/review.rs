@@ -133,6 +133,9 @@ impl Review {
                 golden.system.retain(|(key, _)| key != metric.name());
                 golden.system.push((metric.name().to_owned(), value.clone()));
             }
+            Scope::PerBatch => {
+                return Err(refuse("the numbers of a batch belong together; accept the whole of it"));
+            }
         }
         let mut provenance = new_provenance.clone();
         let name = metric.name();
@@ -168,7 +171,8 @@ impl Review {
                 | Metric::MemMaxAllocatedBytes
                 | Metric::LifetimePrefillTokenCount
                 | Metric::Count(_)
-                | Metric::Latency(_, _) => {}
+                | Metric::Latency(_, _)
+                | Metric::Batch(_) => {}
             }
         }
         Ok(())

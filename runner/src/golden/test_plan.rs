@@ -48,6 +48,7 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
             conduct: crate::plan::Conduct::default(),
             max_prompt_tokens: None,
         },
+        performance: None,
         metrics,
         uncompared: Vec::new(),
         tolerances: Vec::new(),

@@ -2,7 +2,9 @@
 
 use goldlap_kernels::model::step::StepCost;
 
-use crate::metrics::{MachineLimits, RankRecord, RequestOutcome, RequestRecord, RunRecord, TokenArrival};
+use crate::metrics::{
+    Iteration, MachineLimits, RankRecord, RequestOutcome, RequestRecord, RunRecord, TokenArrival,
+};
 
 /// A run of three requests, ten tokens each, one of them per 0.1 s.
 pub(crate) fn record(platform: &str) -> RunRecord {
@@ -43,6 +45,7 @@ pub(crate) fn record(platform: &str) -> RunRecord {
             flops_per_second: 1e6,
             num_threads: 2,
         }),
+        workload: Default::default(),
         requests: (0..3).map(request).collect(),
         ranks: vec![RankRecord {
             num_prefill_tokens: 9,
@@ -54,6 +57,38 @@ pub(crate) fn record(platform: &str) -> RunRecord {
         incidents: Vec::new(),
         rank_faults: Vec::new(),
     }
+}
+
+/// A performance case: batch sizes 1 and 2, one warm-up and two measured iterations of each, one prompt, five tokens.
+pub(crate) fn performance_record(platform: &str) -> RunRecord {
+    let mut run = record(platform);
+    run.requests.clear();
+    for batch_size in [1, 2] {
+        for iteration in 0..3 {
+            let first_request = run.requests.len();
+            let is_warm_up = iteration == 0;
+            let iterations = &mut run.workload.iterations;
+            iterations.push(Iteration { first_request, num_requests: batch_size, batch_size, is_warm_up });
+            let start_s = 2.0 * first_request as f64;
+            for place in 0..batch_size {
+                let end_s = start_s + 1.0 + 0.2 * place as f64;
+                let arrivals = [(start_s + 0.2, 1), (end_s, 4)];
+                run.requests.push(RequestRecord {
+                    id: run.requests.len() as u64,
+                    prompt: Some("hello hello".to_owned()),
+                    num_prompt_tokens: 2,
+                    num_tokens_to_generate: 5,
+                    sent_s: start_s,
+                    arrivals: arrivals.map(|(at_s, num_tokens)| TokenArrival { at_s, num_tokens }).into(),
+                    finished_s: Some(end_s),
+                    outcome: RequestOutcome::Completed,
+                    generated_tokens: vec![1, 2, 3, 4, 5],
+                    ..RequestRecord::default()
+                });
+            }
+        }
+    }
+    run
 }
 
 /// Metrics that this run has.

@@ -2,12 +2,12 @@
 //! under [`Policy::Accept`].
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::compare::{Rules, Run, compare, mishaps};
-use super::golden_file::Golden;
+use super::golden_file::{Golden, GoldenError};
 use super::review::{Acceptance, Review, reject};
 use super::store::{GoldenId, Store};
 use super::verdict::Verdict;
@@ -42,6 +42,12 @@ impl Judgement {
     /// Every run passed, and there was one.
     pub fn passed(&self) -> bool {
         !self.verdicts.is_empty() && self.verdicts.iter().all(Verdict::passed)
+    }
+
+    /// Something was found out about the runs: values were compared with the golden, or a run itself went wrong.
+    /// False where there is no golden to compare with, or none that can be used.
+    pub fn has_verdict(&self) -> bool {
+        self.num_assertions() > 0 || self.verdicts.iter().any(|verdict| verdict.has_mishap)
     }
 
     /// Assertions over all runs.
@@ -111,7 +117,7 @@ fn verify(plan: &CasePlan, runs: &[Run<'_>], store: &Store, id: &GoldenId) -> Ju
     let path = id.below(&store.goldens);
     let command = format!("{}{}", store.environment, accept_command(&id.case));
     let rules = Rules::of(plan, &command);
-    let verdicts = match Golden::load(&path) {
+    let verdicts = match load(plan, &path) {
         Err(error) => vec![uncompared(format!("the golden cannot be used: {error}"), runs)],
         Ok(None) => vec![uncompared(format!("there is no golden yet: {}", path.display()), runs)],
         Ok(Some(_)) if runs.is_empty() => vec![Verdict::failure("the case was not run")],
@@ -120,10 +126,21 @@ fn verify(plan: &CasePlan, runs: &[Run<'_>], store: &Store, id: &GoldenId) -> Ju
     Judgement { verdicts, golden: path, pending: None, next_steps: Vec::new() }
 }
 
+/// The case's golden; of a performance case that has none of ours, the original's baseline.
+fn load(plan: &CasePlan, path: &Path) -> Result<Option<Golden>, GoldenError> {
+    let golden = Golden::load(path)?;
+    match (golden, path.parent(), &plan.performance) {
+        (None, Some(folder), Some(_)) => Golden::from_baseline(folder, &plan.platform),
+        (golden, _, _) => Ok(golden),
+    }
+}
+
 /// The verdict on runs that have nothing to be compared with; what went wrong in them is said all the same.
 fn uncompared(why: String, runs: &[Run<'_>]) -> Verdict {
     let mut verdict = Verdict::failure(why);
-    verdict.problems.extend(runs.iter().flat_map(|run| mishaps(run.record)));
+    let mishaps: Vec<String> = runs.iter().flat_map(|run| mishaps(run.record)).collect();
+    verdict.has_mishap = !mishaps.is_empty();
+    verdict.problems.extend(mishaps);
     verdict
 }
 

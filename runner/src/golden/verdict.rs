@@ -11,6 +11,8 @@ pub struct Verdict {
     pub problems: Vec<String>,
     /// What a reader of a failure should know, each a sentence.
     pub notes: Vec<String>,
+    /// Some of `problems` are the run's own: requests or ranks that did not end well.
+    pub has_mishap: bool,
 }
 
 /// One metric's part of a verdict.

@@ -6,7 +6,7 @@ use super::serve::{ServeError, Served};
 use crate::client::{Client, Progress};
 use crate::metrics::{Clock, RECORD_SCHEMA_VERSION, RunRecord, WallTime};
 use crate::plan::CasePlan;
-use crate::workload::TimedRequest;
+use crate::workload::Workload;
 
 /// How long the coordinator may take to answer a greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,7 +16,7 @@ pub(super) struct ForeignInputs<'a> {
     /// `tcp://HOST:PORT`.
     pub(super) endpoint: &'a str,
     pub(super) plan: &'a CasePlan,
-    pub(super) requests: &'a [TimedRequest],
+    pub(super) workload: &'a Workload,
     pub(super) repeat: u32,
     pub(super) commit: Option<String>,
 }
@@ -30,10 +30,10 @@ pub(super) fn serve_elsewhere(
     let (clock, started_at) = (Clock::start(), WallTime::now().to_string());
     let plan = inputs.plan;
     let mut client = Client::connect_plainly(inputs.endpoint, clock, CONNECT_TIMEOUT)?;
-    client.set_conduct(plan.workload.conduct.clone());
+    client.set_conduct(inputs.workload.conduct(&plan.workload.conduct));
     let startup_s = clock.now_s();
     let deadline_s = plan.time_limit.as_secs_f64();
-    let requests = client.run(inputs.requests, plan.workload.arrival, deadline_s, on_progress);
+    let requests = client.run(&inputs.workload.requests, plan.workload.arrival, deadline_s, on_progress);
     let record = RunRecord {
         schema_version: RECORD_SCHEMA_VERSION,
         case: plan.name.clone(),
@@ -47,6 +47,7 @@ pub(super) fn serve_elsewhere(
         startup_s,
         plan: serde_json::to_value(plan).unwrap_or_default(),
         machine_limits: None,
+        workload: inputs.workload.record.clone(),
         requests,
         ranks: Vec::new(),
         incidents: client.incidents().to_vec(),

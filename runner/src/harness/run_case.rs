@@ -11,7 +11,7 @@ use super::machine::{between, limits_of, num_cores};
 use super::prepared_model::PreparedModel;
 use super::serve::{ServeInputs, Served, serve};
 use crate::client::Progress;
-use crate::golden::{Metric, Policy, Run, Store, judge};
+use crate::golden::{Judgement, Metric, Policy, Run, Store, judge};
 use crate::metrics::{Clock, Metrics, RequestOutcome, RunRecord, WallTime};
 use crate::plan::{CasePlan, KnownFailure};
 use crate::report::{
@@ -19,7 +19,7 @@ use crate::report::{
     write_atomically, write_record,
 };
 use crate::topology::Fault;
-use crate::workload::{self, TimedRequest, Tokenizer};
+use crate::workload::{self, Tokenizer, Workload};
 
 /// What every case of a run shares.
 pub struct CaseContext {
@@ -44,7 +44,7 @@ pub struct CaseContext {
 /// What all repeats of a case share.
 struct Prepared {
     tokenizer: Arc<Tokenizer>,
-    requests: Vec<TimedRequest>,
+    workload: Workload,
     /// `None` where somebody else serves.
     model: Option<PreparedModel>,
 }
@@ -76,8 +76,12 @@ pub fn run_case(plan: &CasePlan, context: &CaseContext) -> CaseResult {
 
 fn prepare(plan: &CasePlan, context: &CaseContext) -> Result<Prepared, String> {
     let tokenizer = Tokenizer::load(&plan.tokenizer).map_err(|error| error.to_string())?;
-    let requests = workload::build(&plan.workload, &tokenizer, plan.engine.max_sequence_length)
+    let workload = workload::build(&plan.workload, &tokenizer, plan.engine.max_sequence_length)
         .map_err(|error| error.to_string())?;
+    let workload = match &plan.performance {
+        Some(performance) => workload.in_iterations(performance, plan.topology.data_parallel),
+        None => workload,
+    };
     let model = match context.endpoint {
         Some(_) => None,
         None => Some(
@@ -85,7 +89,7 @@ fn prepare(plan: &CasePlan, context: &CaseContext) -> Result<Prepared, String> {
                 .map_err(|error| error.to_string())?,
         ),
     };
-    Ok(Prepared { tokenizer: Arc::new(tokenizer), requests, model })
+    Ok(Prepared { tokenizer: Arc::new(tokenizer), workload, model })
 }
 
 fn repeat(plan: &CasePlan, context: &CaseContext, prepared: &Prepared) -> Result<Vec<Recorded>, String> {
@@ -101,7 +105,8 @@ fn run_once(
     let id = RunId::new(WallTime::now());
     let folder = run_folder(&context.output, &id);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let progress = RunProgress::new(&plan.name, plan.topology.data_parallel, prepared.requests.len());
+    let progress =
+        RunProgress::new(&plan.name, plan.topology.data_parallel, prepared.workload.requests.len());
     let served = serve_once(plan, context, prepared, &folder, repeat, &mut |done| {
         progress.update(&plan.name, done);
     })?;
@@ -122,10 +127,10 @@ fn serve_once(
     repeat: u32,
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Served, String> {
-    let (requests, commit) = (prepared.requests.as_slice(), commit_of(&plan.folder));
+    let (workload, commit) = (&prepared.workload, commit_of(&plan.folder));
     match (&prepared.model, &context.endpoint) {
         (_, Some(endpoint)) => {
-            serve_elsewhere(&ForeignInputs { endpoint, plan, requests, repeat, commit }, on_progress)
+            serve_elsewhere(&ForeignInputs { endpoint, plan, workload, repeat, commit }, on_progress)
                 .map_err(|error| error.to_string())
         }
         (None, None) => Err("the model was not prepared".to_owned()),
@@ -134,7 +139,7 @@ fn serve_once(
                 plan,
                 model,
                 tokenizer: &prepared.tokenizer,
-                requests,
+                workload,
                 executable: &context.executable,
                 folder,
                 faults: &context.faults,
@@ -231,12 +236,23 @@ fn compared_nothing(plan: &CasePlan, runs: &[Recorded]) -> CaseResult {
     CaseResult { records, summaries, ..CaseResult::skipped(&plan.name, reason) }
 }
 
-/// A known failure must fail: one that passes is no longer known, and its file must say so.
+/// A known failure must fail, and a run must have shown it: one that passes is no longer known, and one that could not
+/// run, or had nothing to be compared with, shows nothing of what is known.
 fn strictly(result: CaseResult, known: &KnownFailure) -> CaseResult {
     let KnownFailure { reason, issue } = known.clone();
     let outcome = match result.outcome {
-        CaseOutcome::Failed { .. } => CaseOutcome::KnownFailure { reason, issue },
-        CaseOutcome::Passed | CaseOutcome::KnownFailure { .. } | CaseOutcome::Skipped { .. } => {
+        CaseOutcome::Failed { .. } if result.judgement.as_ref().is_some_and(Judgement::has_verdict) => {
+            CaseOutcome::KnownFailure { reason, issue }
+        }
+        CaseOutcome::Failed { why } => {
+            let why = format!(
+                "{why}\n{} has a KNOWN_FAILURE ({reason}; {issue}), which only a run that was judged can show",
+                result.name
+            );
+            CaseOutcome::Failed { why }
+        }
+        CaseOutcome::Skipped { reason } => CaseOutcome::Skipped { reason },
+        CaseOutcome::Passed | CaseOutcome::KnownFailure { .. } => {
             let why = format!(
                 "{} passed, but its KNOWN_FAILURE says that it fails ({reason}; {issue}): remove KNOWN_FAILURE",
                 result.name

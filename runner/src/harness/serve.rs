@@ -23,7 +23,7 @@ use crate::report::RankLogTail;
 use crate::topology::{
     Fault, Fleet, FleetEnd, LaunchError, RankSpec, describe_exit, was_killed_from_outside,
 };
-use crate::workload::{TimedRequest, Tokenizer};
+use crate::workload::{Tokenizer, Workload};
 
 /// Lines of each rank's log shown when a fleet does not come up.
 const LOG_LINES: usize = 12;
@@ -45,7 +45,7 @@ pub struct ServeInputs<'a> {
     /// For `generated_text`.
     pub tokenizer: &'a Arc<Tokenizer>,
     /// The workload.
-    pub requests: &'a [TimedRequest],
+    pub workload: &'a Workload,
     /// Any Goldlap executable; started again in the role of a rank.
     pub executable: &'a Path,
     /// Rank logs go here.
@@ -148,7 +148,7 @@ fn coordinator_options(inputs: &ServeInputs<'_>, clock: Clock) -> CoordinatorOpt
     let detokenize = Arc::new(move |tokens: &[u32]| tokenizer.decode(tokens));
     let settings = Settings {
         end_of_document: inputs.tokenizer.eod(),
-        max_requests: inputs.requests.len().max(1),
+        max_requests: inputs.workload.requests.len().max(1),
         routing: routing(inputs.plan),
         ..Settings::new(world_size, HEARTBEAT_LIMIT_S, detokenize)
     };
@@ -170,9 +170,9 @@ fn drive(
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Result<Vec<RequestRecord>, ServeError> {
     let mut client = Client::connect(running.coordinator.endpoint(), running.clock, CONNECT_TIMEOUT)?;
-    client.set_conduct(inputs.plan.workload.conduct.clone());
+    client.set_conduct(inputs.workload.conduct(&inputs.plan.workload.conduct));
     let arrival = inputs.plan.workload.arrival;
-    let records = client.run(inputs.requests, arrival, running.deadline_s, on_progress);
+    let records = client.run(&inputs.workload.requests, arrival, running.deadline_s, on_progress);
     client.pause()?;
     running.fleet.expect_end();
     client.stop()?;
@@ -257,6 +257,7 @@ fn record(
         startup_s,
         plan: serde_json::to_value(plan).unwrap_or(Value::Null),
         machine_limits: None,
+        workload: inputs.workload.record.clone(),
         requests,
         ranks: ended.ranks,
         incidents: ended.incidents,

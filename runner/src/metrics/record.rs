@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::workload::prompts::SkippedConversations;
+
 /// Version of the record's layout; raised on every change that a reader could notice.
 pub const RECORD_SCHEMA_VERSION: u32 = 1;
 
@@ -33,6 +35,9 @@ pub struct RunRecord {
     pub plan: serde_json::Value,
     /// The machine's limits, measured around the run, where efficiency was asked for.
     pub machine_limits: Option<MachineLimits>,
+    /// How the requests came about, beyond the plan.
+    #[serde(default)]
+    pub workload: WorkloadRecord,
     /// By request id, ascending.
     pub requests: Vec<RequestRecord>,
     /// By rank, ascending.
@@ -42,6 +47,29 @@ pub struct RunRecord {
     /// What ranks did wrong by themselves (crash, hang); each fails the case, even if its requests were served.
     #[serde(default)]
     pub rank_faults: Vec<String>,
+}
+
+/// What became of a workload's sources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadRecord {
+    /// Conversations of the prompt file that were passed over.
+    pub skipped: SkippedConversations,
+    /// The iterations of a performance case, in order; empty for every other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub iterations: Vec<Iteration>,
+}
+
+/// Requests of a performance case that were submitted together; the next iteration began when all were answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Iteration {
+    /// Id of its first request.
+    pub first_request: usize,
+    /// Requests in it.
+    pub num_requests: usize,
+    /// The entry of BATCH_SIZES that it belongs to.
+    pub batch_size: usize,
+    /// Not measured.
+    pub is_warm_up: bool,
 }
 
 /// Life of one request as the client saw it.

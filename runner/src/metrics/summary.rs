@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::distribution::Distribution;
 use super::efficiency::efficiency;
 use super::measured::Measured;
+use super::performance::BatchSummary;
 use super::record::{RankRecord, RequestOutcome, RequestRecord, RunRecord};
 
 /// Summary of one run. Only completed requests count, except where a field says otherwise.
@@ -56,6 +57,9 @@ pub struct Metrics {
     /// Requests that were sent when all before them were answered; the first one does not count.
     #[serde(default)]
     pub num_drains: u64,
+    /// By batch size, in a performance case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batches: Vec<BatchSummary>,
 }
 
 /// Service-level objectives, in milliseconds; `None` = no objective. A request with no second token has no
@@ -120,6 +124,7 @@ impl Metrics {
             num_pauses: over_ranks(record, |rank| rank.num_pauses),
             num_suspensions: over_ranks(record, |rank| rank.num_suspensions),
             num_drains: num_drains(&record.requests),
+            batches: BatchSummary::all(record),
         }
     }
 }

@@ -33,6 +33,7 @@ fn record(requests: Vec<RequestRecord>) -> RunRecord {
         startup_s: 0.0,
         plan: serde_json::Value::Null,
         machine_limits: None,
+        workload: Default::default(),
         requests,
         ranks: Vec::new(),
         incidents: Vec::new(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::conduct::Conduct;
 use super::engine_features::EngineFeatures;
+use super::performance::PerformancePlan;
 use super::platform::Platform;
 use super::routing::RoutingPlan;
 
@@ -36,6 +37,9 @@ pub struct CasePlan {
     pub routing: RoutingPlan,
     /// Requests and their timetable.
     pub workload: WorkloadPlan,
+    /// Batch sizes and iterations, where it is a performance case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub performance: Option<PerformancePlan>,
     /// Metrics compared with the golden, in the file's order.
     pub metrics: Vec<String>,
     /// Metrics that METRICS names and this run cannot compare: random weights stand for the case's own. Where no

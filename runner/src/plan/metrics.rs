@@ -65,6 +65,11 @@ impl Resolution<'_> {
             self.error_at(at, format!("unknown metric \"{name}\""), Some(&help));
             return false;
         };
+        if row.scope == Scope::PerBatch && self.performance.is_none() {
+            let message = format!("{name} is measured in performance cases only (MODEL, BATCH_SIZES)");
+            self.error_at(at, message, None);
+            return false;
+        }
         let (logprobs, all, alternatives) = match row.needs {
             Needs::Nothing | Needs::MachineLimits => (false, false, false),
             Needs::LogProbs => (true, false, false),

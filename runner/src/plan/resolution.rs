@@ -10,6 +10,7 @@ use crate::config::{ConfigError, Diagnostic, Environment, KeyPath, Part, RawCase
 use super::arguments::{self, Argument, ArgumentValue};
 use super::case_plan::{IgnoredFlag, Origin, Setting};
 use super::inputs::PlanInputs;
+use super::performance::PerformancePlan;
 
 /// Counts beyond this are mistakes; below it sums and products of a few fit in 64 bits.
 const LARGEST_COUNT: i64 = 1 << 31;
@@ -32,6 +33,8 @@ pub(super) struct Resolution<'a> {
     obstacles: Vec<String>,
     pub(super) settings: Vec<Setting>,
     pub(super) ignored: Vec<IgnoredFlag>,
+    /// What a performance case adds.
+    pub(super) performance: Option<PerformancePlan>,
     /// Random weights stand for a missing checkpoint.
     pub(super) replaced: bool,
 }
@@ -54,9 +57,9 @@ impl<'a> Resolution<'a> {
         let platform = inputs.platform.to_string();
         let arguments = arguments::merge(case, &platform, inputs.environment, &mut problems);
         let (settings, ignored) = (Vec::with_capacity(64), Vec::with_capacity(64));
-        let obstacles = Vec::new();
+        let (obstacles, performance, replaced) = (Vec::new(), None, false);
         let mut this =
-            Self { inputs, case, arguments, problems, obstacles, settings, ignored, replaced: false };
+            Self { inputs, case, arguments, problems, obstacles, settings, ignored, performance, replaced };
         this.note_unused_flags();
         this
     }

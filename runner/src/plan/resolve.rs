@@ -4,36 +4,37 @@ use std::path::PathBuf;
 
 use super::case_plan::CasePlan;
 use super::inputs::{Disposition, PlanInputs};
+use super::performance::plan_performance;
 use super::resolution::{PathArgument, Rejection, Resolution};
 use crate::config::{RawCase, RawFile};
 
 /// Decides what becomes of a case. Mistakes come before obstacles: a wrong file is never a mere skip.
 pub fn plan_case(inputs: &PlanInputs<'_>) -> Disposition {
-    let skip = |reason: String| Disposition::Skip { name: inputs.name.to_owned(), reason };
     let case = match &inputs.case.content {
         RawFile::Functional(case) => case,
-        RawFile::Performance(case) => {
-            return skip(format!(
-                "a performance case (MODEL {}): the performance mode is not run by this version",
-                case.model
-            ));
-        }
-        RawFile::Training(mode) => return skip(other_mode(mode.as_deref())),
+        RawFile::Performance(file) => return plan_performance(inputs, file),
+        RawFile::Training(mode) => return skip(inputs, other_mode(mode.as_deref())),
     };
     match case.mode.as_ref().map(|mode| mode.as_str()) {
-        None if case.model_args.is_some() => skip(other_mode(None)),
-        mode @ Some("pretraining" | "rl") => skip(other_mode(mode)),
-        None | Some(_) => {
-            let mut resolution = Resolution::new(inputs, case);
-            let plan = resolve(&mut resolution, case);
-            match (resolution.verdict(), plan) {
-                (Ok(()), Some(plan)) => Disposition::Run(Box::new(plan)),
-                (Err(Rejection::Invalid(error)), _) => Disposition::Invalid(error),
-                (Err(Rejection::Skip(reason)), _) => skip(reason),
-                (Ok(()), None) => unreachable!("a plan is only missing after a problem or an obstacle"),
-            }
-        }
+        None if case.model_args.is_some() => skip(inputs, other_mode(None)),
+        mode @ Some("pretraining" | "rl") => skip(inputs, other_mode(mode)),
+        None | Some(_) => disposition(Resolution::new(inputs, case), case),
     }
+}
+
+/// What becomes of a case whose flags are being resolved.
+pub(super) fn disposition(mut resolution: Resolution<'_>, case: &RawCase) -> Disposition {
+    let plan = resolve(&mut resolution, case);
+    match (resolution.verdict(), plan) {
+        (Ok(()), Some(plan)) => Disposition::Run(Box::new(plan)),
+        (Err(Rejection::Invalid(error)), _) => Disposition::Invalid(error),
+        (Err(Rejection::Skip(reason)), _) => skip(resolution.inputs, reason),
+        (Ok(()), None) => unreachable!("a plan is only missing after a problem or an obstacle"),
+    }
+}
+
+pub(super) fn skip(inputs: &PlanInputs<'_>, reason: String) -> Disposition {
+    Disposition::Skip { name: inputs.name.to_owned(), reason }
 }
 
 fn other_mode(mode: Option<&str>) -> String {
@@ -73,6 +74,7 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
         topology: topology?,
         engine: engine?,
         workload: workload?,
+        performance: resolution.performance.take(),
         metrics,
         uncompared,
         tolerances,

@@ -3,6 +3,7 @@
 mod flag_table;
 mod graphs;
 pub(crate) mod megatron_files;
+mod performance_files;
 mod resolved_plans;
 
 use std::path::Path;

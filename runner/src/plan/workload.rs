@@ -11,7 +11,13 @@ impl Resolution<'_> {
     pub(super) fn workload(&mut self) -> Option<WorkloadPlan> {
         let seed = self.integer("--seed").map(i64::unsigned_abs);
         let rate = self.number("--incoming-requests-per-sec");
-        let source = self.prompt_source(rate);
+        let source = match self.performance.clone() {
+            Some(plan) => {
+                self.note_performance(&plan);
+                self.performance_source(&plan)
+            }
+            None => self.prompt_source(rate),
+        };
         let arrival = self.arrival(rate, seed?);
         let sampling = self.sampling(seed?);
         let num_tokens_to_generate = self.count("--num-tokens-to-generate");
@@ -28,8 +34,16 @@ impl Resolution<'_> {
             num_tokens_from_file,
             conduct: conduct?,
             max_tokens_to_generate: self.count("--num-tokens-to-generate-max"),
-            max_prompt_tokens: self.count("--num-tokens-to-prompt-max"),
+            max_prompt_tokens: self.max_prompt_tokens(),
         })
+    }
+
+    /// A synthetic prompt of a performance case has exactly as many tokens as the case says.
+    fn max_prompt_tokens(&mut self) -> Option<usize> {
+        match &self.performance {
+            Some(plan) if plan.dataset == "synthetic" => Some(plan.num_input_tokens),
+            Some(_) | None => self.count("--num-tokens-to-prompt-max"),
+        }
     }
 
     fn prompt_source(&mut self, rate: f64) -> Option<PromptSource> {

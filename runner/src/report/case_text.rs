@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::golden::{Difference, Judgement, MetricVerdict, Outcome, Run, Verdict};
-use crate::metrics::{Measured, RunRecord, significant};
+use crate::metrics::{BatchSummary, Measured, RunRecord, significant};
 use crate::plan::CasePlan;
 
 /// A finished case.
@@ -45,6 +45,12 @@ impl CaseReport<'_> {
         if let Some(run) = self.runs.last() {
             let _ = write!(line, "; {}", measured(*run));
         }
+        if let Some(run) = self.runs.last() {
+            for batch in &run.summary.batches {
+                let _ = write!(line, "; {}", batch_line(batch));
+            }
+            line.push_str(&skipped(run.record));
+        }
         for (metric, why) in self.judgement.verdicts.last().map(recorded_only).unwrap_or_default() {
             let _ = write!(line, "; {metric} {why}");
         }
@@ -67,7 +73,10 @@ impl CaseReport<'_> {
             write_verdict(&mut text, verdict);
         }
         for run in self.runs {
-            let _ = writeln!(text, "measured: {}", measured(*run));
+            let _ = writeln!(text, "measured: {}{}", measured(*run), skipped(run.record));
+            for batch in &run.summary.batches {
+                let _ = writeln!(text, "  {}", batch_line(batch));
+            }
             write_incidents(&mut text, run.record);
         }
         for tail in self.log_tails {
@@ -103,6 +112,26 @@ fn measured(run: Run<'_>) -> String {
         shown(&summary.efficiency),
         shown(&summary.ttft_ms.median),
         shown(&summary.tpot_ms.median),
+    )
+}
+
+/// `; 3 conversations skipped (...)`, where a prompt file had conversations that make no request.
+fn skipped(record: &RunRecord) -> String {
+    let skipped = &record.workload.skipped;
+    if skipped.total() == 0 { String::new() } else { format!("; {skipped}") }
+}
+
+/// `batch 8: 344.0 tok/s, latency 2919 ms, ttft 120.0 ms, tpot 22.00 ms (23.26 ms as Megatron has it)`
+fn batch_line(batch: &BatchSummary) -> String {
+    let shown = |value: &Measured| value.value().map_or_else(|| "-".to_owned(), significant);
+    format!(
+        "batch {}: {} tok/s, latency {} ms, ttft {} ms, tpot {} ms ({} ms as Megatron has it)",
+        batch.batch_size,
+        shown(&batch.throughput_tok_per_sec),
+        shown(&batch.avg_latency_ms),
+        shown(&batch.batch_ttft_ms),
+        shown(&batch.decode_tpot_ms),
+        shown(&batch.tpot_ms_per_tok),
     )
 }
 

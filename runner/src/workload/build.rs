@@ -3,15 +3,14 @@
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-
 use thiserror::Error;
 
 use super::arrival::{self, ArrivalError};
-use super::prompts::{self, Origin, OutputLength, Prompt, PromptError, PromptFile};
+use super::prompts::{self, Origin, OutputLength, Prompt, PromptError, PromptFile, SkippedConversations};
 use super::random::PythonRandom;
-use super::request::TimedRequest;
+use super::request::{TimedRequest, Workload};
 use super::tokenizer::{Tokenizer, TokenizerError};
+use crate::metrics::WorkloadRecord;
 use crate::plan::{Arrival, PromptSource, SamplingPlan, TerminationPlan, WorkloadPlan};
 
 /// More requests than any run has; guards against a slip in a rate or a duration.
@@ -101,9 +100,10 @@ pub fn build(
     plan: &WorkloadPlan,
     tokenizer: &Tokenizer,
     max_sequence_length: usize,
-) -> Result<Vec<TimedRequest>, WorkloadError> {
+) -> Result<Workload, WorkloadError> {
     let sampling = resolve_sampling(plan.sampling.clone(), tokenizer)?;
-    let (prompts, offsets) = prompts_with_offsets(plan, tokenizer, max_sequence_length)?;
+    let (PromptFile { prompts, skipped }, offsets) =
+        prompts_with_offsets(plan, tokenizer, max_sequence_length)?;
     let mut requests = Vec::with_capacity(prompts.len());
     for ((index, prompt), arrival_s) in prompts.into_iter().enumerate().zip(offsets) {
         let origin = prompt.origin;
@@ -122,7 +122,7 @@ pub fn build(
             sampling: sampling.clone(),
         });
     }
-    Ok(requests)
+    Ok(Workload { requests, record: WorkloadRecord { skipped, ..WorkloadRecord::default() } })
 }
 
 /// The sampling of every request: who ends a sequence is settled, the rest as planned.
@@ -141,14 +141,17 @@ fn prompts_with_offsets(
     plan: &WorkloadPlan,
     tokenizer: &Tokenizer,
     max_sequence_length: usize,
-) -> Result<(Vec<Prompt>, Vec<f64>), WorkloadError> {
+) -> Result<(PromptFile, Vec<f64>), WorkloadError> {
+    let all = |prompts| PromptFile { prompts, skipped: SkippedConversations::default() };
     let has_lengths = matches!(plan.source, PromptSource::File { .. });
     if plan.num_tokens_from_file && !has_lengths {
         return Err(WorkloadError::NoLengths);
     }
-    let prompts = match &plan.source {
-        PromptSource::Inline(texts) => prompts::inline(texts),
-        PromptSource::File { path, truncate } => read_file(path, *truncate, plan.num_tokens_from_file)?,
+    let file = match &plan.source {
+        PromptSource::Inline(texts) => all(prompts::inline(texts)),
+        PromptSource::File { path, truncate } => {
+            PromptFile::read(path, *truncate, plan.num_tokens_from_file)?
+        }
         &PromptSource::Synthetic { min_tokens, max_tokens, num_requests } => {
             if min_tokens == 0 || min_tokens > max_tokens || max_tokens > max_sequence_length {
                 return Err(WorkloadError::Range { min_tokens, max_tokens, max_sequence_length });
@@ -160,16 +163,12 @@ fn prompts_with_offsets(
             let range = (min_tokens, max_tokens);
             let prompts = prompts::synthetic(tokenizer, &mut random, range, num_requests)
                 .map_err(|source| WorkloadError::Tokenize { origin: Origin::Synthetic(0), source })?;
-            return Ok((prompts, offsets));
+            return Ok((all(prompts), offsets));
         }
     };
-    check_number(prompts.len(), "no prompt is given (--prompts, --prompt-file)")?;
-    let (offsets, _) = arrival::offsets(plan.arrival, prompts.len())?;
-    Ok((prompts, offsets))
-}
-
-fn read_file(path: &Path, truncate: Option<usize>, with_lengths: bool) -> Result<Vec<Prompt>, WorkloadError> {
-    Ok(PromptFile::read(path, truncate, with_lengths)?.prompts)
+    check_number(file.prompts.len(), "no prompt is given (--prompts, --prompt-file)")?;
+    let (offsets, _) = arrival::offsets(plan.arrival, file.prompts.len())?;
+    Ok((file, offsets))
 }
 
 fn check_number(num_requests: usize, if_none: &'static str) -> Result<(), WorkloadError> {

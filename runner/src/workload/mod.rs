@@ -2,6 +2,7 @@
 
 pub mod arrival;
 mod build;
+mod iterations;
 mod json_fault;
 mod json_object;
 pub mod prompts;
@@ -11,5 +12,5 @@ pub mod tokenizer;
 
 pub use build::{WorkloadError, build};
 pub(crate) use json_fault::JsonFault;
-pub use request::TimedRequest;
+pub use request::{TimedRequest, Workload};
 pub use tokenizer::{Tokenizer, TokenizerError};

@@ -2,7 +2,17 @@
 
 use serde::Serialize;
 
+use crate::metrics::WorkloadRecord;
 use crate::plan::SamplingPlan;
+
+/// All requests of a case, in the order of their ids, and how they came about.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The requests.
+    pub requests: Vec<TimedRequest>,
+    /// What the run's record keeps of their sources.
+    pub record: WorkloadRecord,
+}
 
 /// One request with its place in the timetable. Its id is its index in the workload.
 #[derive(Clone, Debug, Serialize)]

@@ -48,6 +48,7 @@ impl Offline<'_> {
             startup_s: 0.0,
             plan: Value::Null,
             machine_limits: None,
+            workload: Default::default(),
             requests: requests.collect(),
             ranks: vec![rank],
             incidents: Vec::new(),

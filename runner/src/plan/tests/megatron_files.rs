@@ -178,8 +178,8 @@ fn performance_cases_are_recognised() {
     let text = "MODEL: gpt_583m\nTP: 1\nPP: 1\nDP: 8\nNUM_INPUT_TOKENS: 512\nNUM_OUTPUT_TOKENS: 128\n\
                 NUM_WARMUP_ITERS: 2\nNUM_TIMED_ITERS: 5\nBATCH_SIZES:\n  - 1\n  - 8\nTOLERANCE_PCT: 10\n\
                 METRICS:\n  - throughput_tok_per_sec\n";
-    let reason = skip(plan_in("gpt_583m_perf", text, "cpu", &[]));
-    assert!(reason.contains("performance case (MODEL gpt_583m)"), "{reason}");
+    let error = invalid(plan_in("gpt_583m_perf", text, "cpu", &[]));
+    assert!(error.contains("MODEL: a text that is no file has no MODEL.args beside it"), "{error}");
 }
 
 #[test]

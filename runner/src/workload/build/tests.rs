@@ -55,7 +55,7 @@ fn outputs(requests: &[TimedRequest]) -> Vec<usize> {
 fn inline_prompts_become_requests_in_their_order() {
     let tokenizer = tokenizer();
     let plan = plan(inline(&["Hello world", "<s><s>Who?"]), Arrival::AllAtOnce);
-    let requests = build(&plan, &tokenizer, 2560).unwrap();
+    let requests = build(&plan, &tokenizer, 2560).unwrap().requests;
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].prompt_tokens, [10906, 2917]);
     assert_eq!(requests[0].prompt.as_deref(), Some("Hello world"));
@@ -68,11 +68,11 @@ fn inline_prompts_become_requests_in_their_order() {
 fn requests_of_a_group_generate_more_by_their_place_in_it() {
     let mut plan = plan(inline(&["a"; 7]), Arrival::PerStep { num_requests: 3 });
     let tokenizer = tokenizer();
-    assert_eq!(outputs(&build(&plan, &tokenizer, 100).unwrap()), [30, 31, 32, 30, 31, 32, 30]);
+    assert_eq!(outputs(&build(&plan, &tokenizer, 100).unwrap().requests), [30, 31, 32, 30, 31, 32, 30]);
     plan.max_tokens_to_generate = Some(31);
-    assert_eq!(outputs(&build(&plan, &tokenizer, 100).unwrap()), [30, 31, 31, 30, 31, 31, 30]);
+    assert_eq!(outputs(&build(&plan, &tokenizer, 100).unwrap().requests), [30, 31, 31, 30, 31, 31, 30]);
     plan.arrival = Arrival::PerStep { num_requests: 0 };
-    assert_eq!(outputs(&build(&plan, &tokenizer, 100).unwrap()), [30; 7]);
+    assert_eq!(outputs(&build(&plan, &tokenizer, 100).unwrap().requests), [30; 7]);
 }
 
 #[test]
@@ -82,12 +82,16 @@ fn output_lengths_come_from_the_file_if_asked_for() {
     );
     let mut plan = plan(source, Arrival::AllAtOnce);
     let tokenizer = tokenizer();
-    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap()), [30, 30]);
+    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap().requests), [30, 30]);
     plan.num_tokens_from_file = true;
-    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap()), [5, 900]);
+    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap().requests), [5, 900]);
     plan.max_tokens_to_generate = Some(64);
-    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap()), [5, 64]);
-    assert_eq!(outputs(&build(&plan, &tokenizer, 50).unwrap()), [5, 49], "what the engine has room for");
+    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap().requests), [5, 64]);
+    assert_eq!(
+        outputs(&build(&plan, &tokenizer, 50).unwrap().requests),
+        [5, 49],
+        "what the engine has room for"
+    );
 }
 
 #[test]
@@ -100,14 +104,14 @@ fn a_reply_is_as_long_as_its_tokens() {
     plan.num_tokens_from_file = true;
     let tokenizer = tokenizer();
     let expected = tokenizer.encode(reply).unwrap().len();
-    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap()), [expected]);
+    assert_eq!(outputs(&build(&plan, &tokenizer, 2560).unwrap().requests), [expected]);
 }
 
 #[test]
 fn long_prompts_are_cut_where_the_plan_says_so() {
     let mut plan = plan(inline(&["one two three four"]), Arrival::AllAtOnce);
     plan.max_prompt_tokens = Some(2);
-    let requests = build(&plan, &tokenizer(), 2560).unwrap();
+    let requests = build(&plan, &tokenizer(), 2560).unwrap().requests;
     assert_eq!(requests[0].prompt_tokens.len(), 2);
     assert_eq!(requests[0].prompt.as_deref(), Some("one two"));
 }
@@ -116,7 +120,7 @@ fn long_prompts_are_cut_where_the_plan_says_so() {
 fn synthetic_prompts_have_the_originals_lengths() {
     let source = PromptSource::Synthetic { min_tokens: 4, max_tokens: 16, num_requests: 8 };
     let arrival = Arrival::Poisson { requests_per_second: 100.0, seed: 1234 };
-    let requests = build(&plan(source, arrival), &tokenizer(), 2560).unwrap();
+    let requests = build(&plan(source, arrival), &tokenizer(), 2560).unwrap().requests;
     let lengths: Vec<usize> = requests.iter().map(|request| request.prompt_tokens.len()).collect();
     assert_eq!(lengths, [6, 5, 6, 15, 5, 4, 12, 11], "CPython's draws after the eight offsets");
     assert_eq!(requests[5].prompt.as_deref(), Some("hi hi hi hi"));
@@ -190,7 +194,7 @@ proptest! {
         let (first, second) = (build(&plan, &tokenizer, 64), build(&plan, &tokenizer, 64));
         prop_assert_eq!(format!("{first:?}"), format!("{second:?}"));
         if let Ok(requests) = first {
-            let kept: Vec<_> = requests.into_iter().filter_map(|request| request.prompt).collect();
+            let kept: Vec<_> = requests.requests.into_iter().filter_map(|request| request.prompt).collect();
             prop_assert_eq!(kept, texts, "in their order");
         }
     }

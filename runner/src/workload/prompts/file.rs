@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Prompt, PromptError, jsonl, share_gpt};
 
 /// Most bytes of prompts and replies that are kept from one file.
@@ -36,7 +38,7 @@ pub struct PromptFile {
 }
 
 /// How many conversations were passed over, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkippedConversations {
     /// No turn of a human.
     pub no_human_turn: usize,

@@ -1,0 +1,134 @@
+//! Compares what a performance case measured by batch size with its baseline: the original's rules, and every number that
+//! one side lacks fails, where the original passes over it.
+
+use super::change::Change;
+use super::comparator::Comparator;
+use super::compare::Rules;
+use super::compare_system::in_words;
+use super::golden_file::Golden;
+use super::metric::{Better, Metric, MetricRow};
+use super::provenance::Band;
+use super::verdict::{Difference, MetricVerdict, Outcome};
+use crate::metrics::{BatchMetric, BatchSummary, Measured, Metrics, significant};
+use crate::plan::{PerformancePlan, Platform};
+
+/// How the case's own tolerances compare a metric.
+fn rule(
+    metric: BatchMetric,
+    plan: Option<&PerformancePlan>,
+    platform: &Platform,
+    golden: &Golden,
+) -> Comparator {
+    let declared = plan
+        .filter(|_| metric == BatchMetric::Throughput)
+        .map(|plan| Band { low: 1.0 - plan.tolerance, high: 1.0 + plan.upper_tolerance });
+    let tolerance = plan.filter(|_| metric != BatchMetric::Throughput).map(|plan| plan.tolerance);
+    Metric::Batch(metric).comparator(platform, golden.origin(), declared, tolerance)
+}
+
+/// Compares one metric in every batch size that either side has.
+pub(super) fn compare_batches(
+    metric: BatchMetric,
+    rules: &Rules<'_>,
+    summary: &Metrics,
+    golden: &Golden,
+) -> MetricVerdict {
+    let name = Metric::Batch(metric);
+    let comparator = rule(metric, rules.performance, rules.platform, golden);
+    let mut verdict = MetricVerdict::new(name.name(), comparator.to_string());
+    let mut told = Vec::new();
+    let sizes = golden.batches.keys().copied().chain(summary.batches.iter().map(|b| b.batch_size as u64));
+    for size in sizes.collect::<std::collections::BTreeSet<u64>>() {
+        let expected = golden.batches.get(&size).and_then(|batch| batch.number(name));
+        let current = summary.batches.iter().find(|batch| batch.batch_size as u64 == size);
+        match numbers(expected, current, metric) {
+            Err((golden, current)) => verdict.assert(false, || difference(size, golden, current, None)),
+            Ok((expected, got)) => {
+                told.push(format!("batch {size}: {}", in_words(expected, got)));
+                let gates = name.gates_on(rules.platform).is_ok();
+                // What is recorded only must have been measured all the same.
+                let holds = if gates { comparator.holds(expected, got) } else { got > 0.0 };
+                let size_of = Some((expected - got).abs());
+                verdict.assert(holds, || {
+                    difference(size, allowed(comparator, expected), significant(got), size_of)
+                });
+            }
+        }
+    }
+    verdict.summary = told.join("; ");
+    match name.gates_on(rules.platform) {
+        Err(why) if verdict.outcome == Outcome::Passed && verdict.assertions > 0 => {
+            verdict.outcome = Outcome::RecordedOnly(why);
+        }
+        Err(_) | Ok(()) => {}
+    }
+    verdict.finished()
+}
+
+/// Both numbers, or what each side has instead.
+fn numbers(
+    expected: Option<f64>,
+    current: Option<&BatchSummary>,
+    metric: BatchMetric,
+) -> Result<(f64, f64), (String, String)> {
+    let shown = |value: Option<f64>| value.map_or_else(|| "no number".to_owned(), significant);
+    match (expected, current.map(|batch| batch.get(metric))) {
+        (Some(expected), Some(Measured::Value(got))) => Ok((expected, *got)),
+        (_, Some(got)) => Err((shown(expected), got.to_string())),
+        (_, None) => Err((shown(expected), "this batch size was not run".to_owned())),
+    }
+}
+
+fn allowed(comparator: Comparator, expected: f64) -> String {
+    match comparator.allowed(expected) {
+        Some((low, high)) => {
+            format!("{} (allowed: {} to {})", significant(expected), significant(low), significant(high))
+        }
+        None => significant(expected),
+    }
+}
+
+fn difference(batch: u64, golden: String, current: String, size: Option<f64>) -> Difference {
+    Difference { request: None, index: None, golden: format!("batch {batch}: {golden}"), current, size }
+}
+
+/// What a new golden would change of one metric, over all batch sizes.
+pub(super) fn batch_change(
+    row: &MetricRow,
+    old: Option<&Golden>,
+    new: &Golden,
+    platform: &Platform,
+) -> Option<Change> {
+    let metric = row.metric;
+    let number =
+        |golden: &Golden, size: u64| golden.batches.get(&size).and_then(|batch| batch.number(metric));
+    let mut told = Vec::new();
+    let mut wrong_way = false;
+    let sizes = old.into_iter().chain([new]).flat_map(|golden| golden.batches.keys().copied());
+    for size in sizes.collect::<std::collections::BTreeSet<u64>>() {
+        match (old.and_then(|old| number(old, size)), number(new, size)) {
+            (Some(before), Some(now)) if before == now => {}
+            (None, None) => {}
+            (None, Some(now)) => told.push(format!("batch {size}: new: {}", significant(now))),
+            (Some(before), None) => {
+                told.push(format!("batch {size}: no longer there (was {})", significant(before)));
+            }
+            (Some(before), Some(now)) => {
+                told.push(format!("batch {size}: {}", in_words(before, now)));
+                let worse = match row.better {
+                    Better::Same => false,
+                    Better::Higher => now < before,
+                    Better::Lower => now > before,
+                };
+                let comparator = metric.comparator(platform, new.origin(), None, None);
+                wrong_way |= worse && metric.gates_on(platform).is_ok() && !comparator.holds(before, now);
+            }
+        }
+    }
+    let summary = told.join("; ");
+    (!told.is_empty()).then_some(Change { metric, summary, wrong_way, diff: None })
+}
+
+#[cfg(test)]
+#[path = "compare_batches_tests.rs"]
+mod tests;
