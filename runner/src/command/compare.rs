@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::output::print;
 use super::{CommandError, Exit};
-use crate::config::{CaseFile, RawFile};
+use crate::config::CaseFile;
 use crate::golden::{Asked, Json, MegatronCheck, Theirs, check_as_megatron, read_megatron_json};
 use crate::report::verdict_text;
 
@@ -41,16 +41,10 @@ fn read(path: &Path) -> Result<Json, CommandError> {
 /// METRICS and the switch that keeps the original from comparing.
 fn asked(path: &Path) -> Result<Asked, CommandError> {
     let file = CaseFile::read(path).map_err(CommandError::from_error)?;
-    let RawFile::Functional(case) = &file.content else {
-        let what = "is no functional inference case: it has no METRICS to compare by";
-        return Err(CommandError(format!("{}: {what}", path.display())));
-    };
-    let variable = case.env_vars.as_ref().and_then(|all| all.get("ENABLE_LIGHTWEIGHT_MODE"));
-    let lightweight =
-        variable.is_some_and(|value| value.as_ref().is_some_and(|value| value.as_str() == "true"));
-    let metrics = case.metrics.as_deref().unwrap_or_default();
-    let metrics = metrics.iter().map(|name| name.as_str().to_owned()).collect();
-    Ok(Asked { metrics: Some(metrics), lightweight })
+    Asked::by(&file.content).ok_or_else(|| {
+        let what = "is no inference case: it has no METRICS to compare by";
+        CommandError(format!("{}: {what}", path.display()))
+    })
 }
 
 fn text(check: &MegatronCheck) -> String {

@@ -43,6 +43,7 @@ impl InitModel {
                     format!("--load {}: init-model writes random models; leave --load out", path.display());
                 return Err(CommandError(text));
             }
+            ModelPlan::Elsewhere => return Err(CommandError("there is no model to write here".to_owned())),
         };
         let weights = RandomWeights::new(config, seed, std).map_err(CommandError::from_error)?;
         let tokenizer =

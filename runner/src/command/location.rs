@@ -11,6 +11,7 @@ use crate::harness::{
     CASES_VARIABLE, GOLDENS_VARIABLE, OUTPUT_VARIABLE, PLATFORM_VARIABLE, PlatformChoice, Roots, Setting,
     choose_platform,
 };
+use crate::plan::AbsentModel;
 
 /// Shared by `list`, `run` and `explain`.
 #[derive(Args)]
@@ -37,12 +38,14 @@ impl Location {
     pub(super) fn resolve(&self) -> Result<(Setting, PlatformChoice), CommandError> {
         let choose =
             |asked: Option<&str>| choose_platform(asked, cuda::devices).map_err(CommandError::from_error);
-        self.resolve_with(choose)
+        let absent = if self.random_weights { AbsentModel::IsReplaced } else { AbsentModel::Skips };
+        self.resolve_with(absent, choose)
     }
 
     /// The same for ranks on another machine: this one need not have what a platform needs.
     pub(super) fn resolve_elsewhere(&self) -> Result<(Setting, PlatformChoice), CommandError> {
-        self.resolve_with(|asked| {
+        let absent = if self.random_weights { AbsentModel::IsReplaced } else { AbsentModel::IsElsewhere };
+        self.resolve_with(absent, |asked| {
             let asked = asked.filter(|name| !name.is_empty() && *name != "auto").unwrap_or("cpu");
             let platform = asked.parse().map_err(CommandError)?;
             Ok(PlatformChoice::asked(platform, "the ranks are somebody else's"))
@@ -51,6 +54,7 @@ impl Location {
 
     fn resolve_with(
         &self,
+        absent: AbsentModel,
         choose: impl FnOnce(Option<&str>) -> Result<PlatformChoice, CommandError>,
     ) -> Result<(Setting, PlatformChoice), CommandError> {
         let here = std::env::current_dir().map_err(CommandError::from_error)?;
@@ -70,7 +74,7 @@ impl Location {
             roots: Roots::new(&here, given),
             platforms: choice.platforms.clone(),
             cache_root: store.root().to_path_buf(),
-            random_weights: self.random_weights,
+            absent,
         };
         Ok((setting, choice))
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::CommandError;
 use crate::config::{CaseFile, Environment};
-use crate::plan::{Disposition, ModelPlan, PlanInputs, Platform, plan_case};
+use crate::plan::{AbsentModel, Disposition, ModelPlan, PlanInputs, Platform, plan_case};
 
 /// Plans `case`, read from `path`, as `run` would: one flag table, one set of error messages.
 pub(super) fn model_of_case(path: &Path, case: &CaseFile) -> Result<ModelPlan, CommandError> {
@@ -17,7 +17,7 @@ pub(super) fn model_of_case(path: &Path, case: &CaseFile) -> Result<ModelPlan, C
         golden_root: folder,
         platform: &Platform::Cpu,
         environment: &environment,
-        random_weights: false,
+        absent: AbsentModel::Skips,
         // Prompt files are of no interest here, and whoever opens a checkpoint says that it is missing.
         exists: &|_path: &Path| true,
     });

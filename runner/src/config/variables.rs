@@ -1,4 +1,4 @@
-//! `${NAME}` in values, replaced from an explicit map: no shell, no surprise from the surroundings.
+//! `${NAME}` and `$NAME` in values, replaced from an explicit map: no shell, no surprise from the surroundings.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,21 +51,42 @@ impl Environment {
 
     /// The first of [`VARIABLES`] that `text` names.
     pub fn first_variable(text: &str) -> Option<&'static str> {
-        let name = text.split_once("${")?.1.split_once('}')?.0;
-        VARIABLES.iter().map(|(known, _)| *known).find(|known| *known == name)
+        text.split('$')
+            .skip(1)
+            .find_map(|after| Self::known_at_start(after.strip_prefix('{').unwrap_or(after)))
     }
 
-    /// Replaces every `${NAME}`. Any other `$` stays as it is.
+    /// The one of [`VARIABLES`] that `text` begins with, as a whole word.
+    fn known_at_start(text: &str) -> Option<&'static str> {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        VARIABLES.iter().map(|(known, _)| *known).find(|known| *known == &text[..end])
+    }
+
+    /// Replaces every `${NAME}`, and `$NAME` of a variable that a case may name. Any other `$` stays as it is.
     pub fn substitute(&self, text: &str) -> Result<String, SubstitutionError> {
         let mut done = String::with_capacity(text.len());
         let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            let (name, tail) = after.split_once('}').ok_or_else(|| {
-                SubstitutionError::Malformed("`${` without a closing brace: expected ${NAME}".to_owned())
-            })?;
+        while let Some((before, after)) = rest.split_once('$') {
             done.push_str(before);
-            done.push_str(self.value(name)?);
-            rest = tail;
+            rest = match (after.strip_prefix('{'), Self::known_at_start(after)) {
+                (Some(after), _) => {
+                    let (name, tail) = after.split_once('}').ok_or_else(|| {
+                        SubstitutionError::Malformed(
+                            "`${` without a closing brace: expected ${NAME}".to_owned(),
+                        )
+                    })?;
+                    done.push_str(self.value(name)?);
+                    tail
+                }
+                (None, Some(name)) => {
+                    done.push_str(self.value(name)?);
+                    &after[name.len()..]
+                }
+                (None, None) => {
+                    done.push('$');
+                    after
+                }
+            };
         }
         done.push_str(rest);
         Ok(done)
@@ -99,7 +120,9 @@ mod tests {
         let environment = environment();
         assert_eq!(environment.substitute("${DATA_PATH}/a${OUTPUT_PATH}").unwrap(), "/cases/a/out");
         assert_eq!(environment.substitute("${FETCHED_MODELS}/m").unwrap(), "/cache/models/m");
+        assert_eq!(environment.substitute("$OUTPUT_PATH/a$OUTPUT_PATHS").unwrap(), "/out/a$OUTPUT_PATHS");
         assert_eq!(environment.substitute("costs $5 or $HOME").unwrap(), "costs $5 or $HOME");
+        assert_eq!(Environment::first_variable("$HOME/${OUTPUT_PATH}/x"), Some("OUTPUT_PATH"));
     }
 
     #[test]

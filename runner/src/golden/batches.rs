@@ -105,6 +105,15 @@ impl Golden {
         .map_err(|what| GoldenError { path, what })
     }
 
+    /// Platforms of the original's baseline file in `folder`; none where there is no such file or it cannot be read.
+    pub(super) fn baseline_platforms(folder: &Path) -> Vec<Platform> {
+        let text = std::fs::read_to_string(folder.join(BASELINE_FILE_NAME)).unwrap_or_default();
+        match Json::parse(&text) {
+            Ok(Json::Object(platforms)) => platforms.iter().filter_map(|(key, _)| key.parse().ok()).collect(),
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
+
     fn from_baseline_bytes(bytes: &[u8], platform: &Platform) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
         let json = Json::parse(text).map_err(|error| format!("not valid JSON: {error}"))?;

@@ -5,6 +5,8 @@ use super::json::Json;
 use super::megatron_requests::compare_entries;
 use super::megatron_system::compare_system_keys;
 use super::verdict::{MetricVerdict, Outcome, Verdict};
+use crate::config::RawFile;
+use crate::plan::performance_metrics;
 
 /// Keys at the top level that are no request ids. The last is ours: Goldlap's goldens have it.
 pub(super) const RESERVED: [&str; 6] = [
@@ -54,6 +56,28 @@ pub struct Asked {
     pub metrics: Option<Vec<String>>,
     /// ENABLE_LIGHTWEIGHT_MODE is `true`.
     pub lightweight: bool,
+}
+
+impl Asked {
+    /// What a case's file asks for; `None` where it is no case of inference.
+    pub fn by(file: &RawFile) -> Option<Self> {
+        match file {
+            RawFile::Functional(case)
+                if case.mode.as_ref().is_some_and(|mode| mode.as_str() == "inference") =>
+            {
+                let variable = case.env_vars.as_ref().and_then(|all| all.get("ENABLE_LIGHTWEIGHT_MODE"));
+                let lightweight = variable
+                    .is_some_and(|value| value.as_ref().is_some_and(|value| value.as_str() == "true"));
+                let metrics = case.metrics.as_deref().unwrap_or_default();
+                let metrics = metrics.iter().map(|name| name.as_str().to_owned()).collect();
+                Some(Self { metrics: Some(metrics), lightweight })
+            }
+            RawFile::Performance(file) => {
+                Some(Self { metrics: Some(performance_metrics(&file.case)), lightweight: false })
+            }
+            RawFile::Functional(_) | RawFile::Training(_) => None,
+        }
+    }
 }
 
 /// Reads a golden or an output: Python's JSON (`NaN` and `Infinity` are numbers), or that inside a JSON string.

@@ -1,5 +1,6 @@
 //! Golden records: read, compare, and the policy by which they change.
 
+mod assertions;
 mod batches;
 mod case_hash;
 mod change;
@@ -34,6 +35,7 @@ mod update;
 mod update_command;
 mod verdict;
 
+pub use assertions::GoldenAssertions;
 pub use batches::GoldenBatch;
 pub use case_hash::case_hash;
 pub use change::{Change, changes};

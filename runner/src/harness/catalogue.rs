@@ -12,7 +12,7 @@ use super::machine::num_cores;
 use crate::config::discovery::{DiscoveryError, FoundCase, discover};
 use crate::config::{CaseFile, Environment, RawFile};
 use crate::golden::GoldenId;
-use crate::plan::{CasePlan, Disposition, PlanInputs, Platform, Platforms, plan_case};
+use crate::plan::{AbsentModel, CasePlan, Disposition, PlanInputs, Platform, Platforms, plan_case};
 
 /// Fewer cases than this are planned before a thread has started.
 const MIN_CASES_PER_THREAD: usize = 32;
@@ -48,8 +48,8 @@ pub struct Setting {
     pub platforms: Platforms,
     /// The cache folder: packed weights and fetched models.
     pub cache_root: PathBuf,
-    /// Random weights where a checkpoint is missing.
-    pub random_weights: bool,
+    /// What becomes of cases whose checkpoint is missing.
+    pub absent: AbsentModel,
 }
 
 /// The cases or their goldens cannot be listed.
@@ -147,7 +147,7 @@ impl Setting {
             golden_root: &self.roots.goldens,
             platform: &platform,
             environment,
-            random_weights: self.random_weights,
+            absent: self.absent,
             exists: &|path: &Path| path.exists(),
         });
         match (disposition, not_here) {

@@ -24,6 +24,9 @@ pub enum ModelError {
     /// Reading, generating or packing failed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The plan was made for ranks of somebody else.
+    #[error("the weights are somebody else's: only a run with --endpoint does without them")]
+    Elsewhere,
     /// The cache folder failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -33,6 +36,7 @@ impl PreparedModel {
     /// Finds the packed weights of `model` in the cache, or makes them there with `num_threads` threads.
     pub fn prepare(model: &ModelPlan, store: &Store, num_threads: usize) -> Result<Self, ModelError> {
         let source: Box<dyn WeightSource> = match model {
+            ModelPlan::Elsewhere => return Err(ModelError::Elsewhere),
             ModelPlan::Checkpoint { path } => Box::new(HuggingFaceModel::open(path)?),
             ModelPlan::Random { config, seed, init_method_std } => {
                 Box::new(RandomWeights::new(config.clone(), *seed, *init_method_std)?)

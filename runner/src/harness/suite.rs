@@ -12,6 +12,7 @@ use super::{
     CaseContext, CollectedResults, PLATFORM_VARIABLE, Roots, Setting, choose_platform, rank_role, run_trials,
 };
 use crate::golden::Policy;
+use crate::plan::AbsentModel;
 use crate::report::hold_writers;
 use crate::topology::install_interrupt_handler;
 
@@ -37,7 +38,7 @@ fn run(workspace: &Path, arguments: Arguments) -> Result<ExitCode, String> {
     let roots = Roots::from_environment(workspace);
     let context = CaseContext::new(&roots, cache.clone()).map_err(|error| error.to_string())?;
     let cache_root = cache.root().to_path_buf();
-    let setting = Setting { roots, platforms: choice.platforms, cache_root, random_weights: false };
+    let setting = Setting { roots, platforms: choice.platforms, cache_root, absent: AbsentModel::Skips };
     install_interrupts().map_err(|error| error.to_string())?;
     let results = CollectedResults::default();
     let conclusion =

@@ -77,6 +77,8 @@ pub enum ModelPlan {
         /// The folder.
         path: PathBuf,
     },
+    /// Somebody else's ranks have the weights.
+    Elsewhere,
     /// Random weights.
     Random {
         /// Architecture, from the case's flags.

@@ -45,7 +45,7 @@ impl Resolution<'_> {
         const FLAG: &str = "--inference-max-seq-length";
         let positions = match model {
             Some(ModelPlan::Random { config, .. }) => learned_positions(config),
-            Some(ModelPlan::Checkpoint { .. }) | None => None,
+            Some(ModelPlan::Checkpoint { .. } | ModelPlan::Elsewhere) | None => None,
         };
         let Some(positions) = positions else { return self.count(FLAG) };
         if !self.is_given(FLAG) {

@@ -67,6 +67,7 @@ fn explain_plan(plan: &CasePlan) -> String {
 fn weights(model: &ModelPlan) -> String {
     match model {
         ModelPlan::Checkpoint { path } => format!("the checkpoint {}", path.display()),
+        ModelPlan::Elsewhere => "those of somebody else's ranks".to_owned(),
         ModelPlan::Random { seed, init_method_std, .. } => {
             format!("random, seed {seed}, standard deviation {init_method_std}")
         }

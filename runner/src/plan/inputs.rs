@@ -22,11 +22,23 @@ pub struct PlanInputs<'a> {
     pub platform: &'a Platform,
     /// Values of `${NAME}`.
     pub environment: &'a Environment,
-    /// Weights and vocabularies that are not there are replaced: random weights of the case's architecture, the
-    /// built-in vocabulary. What such a run generates is compared with nothing.
-    pub random_weights: bool,
+    /// What becomes of a case whose checkpoint is not there.
+    pub absent: AbsentModel,
     /// Whether a file or folder exists.
     pub exists: &'a dyn Fn(&Path) -> bool,
+}
+
+/// What becomes of a case whose weights or vocabulary are not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AbsentModel {
+    /// It does not run.
+    #[default]
+    Skips,
+    /// It runs with random weights of its architecture and the built-in vocabulary; what it generates is compared with
+    /// nothing.
+    IsReplaced,
+    /// Somebody else serves: the weights are theirs. The vocabulary is needed here all the same, to make the requests.
+    IsElsewhere,
 }
 
 impl fmt::Debug for PlanInputs<'_> {

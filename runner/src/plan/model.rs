@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::case_plan::{ModelPlan, TokenizerPlan};
+use super::inputs::AbsentModel;
 use super::resolution::{PathArgument, Resolution};
 
 /// Flags that a checkpoint's own config answers.
@@ -47,6 +48,10 @@ impl Resolution<'_> {
                 self.ignore("--load", "not there: random weights were asked for");
                 self.random_model(tokenizer)
             }
+            argument if self.is_elsewhere(&argument) => {
+                self.ignore("--load", "not there: somebody else's ranks have the weights");
+                Some(ModelPlan::Elsewhere)
+            }
             argument => {
                 for flag in ARCHITECTURE_FLAGS {
                     self.ignore(flag, "the checkpoint's own config decides");
@@ -59,12 +64,19 @@ impl Resolution<'_> {
 
     /// Whether a checkpoint or a vocabulary is missing that the run was told to do without.
     pub(super) fn is_replaced(&self, argument: &PathArgument) -> bool {
-        self.inputs.random_weights
-            && match argument {
-                PathArgument::Absent => false,
-                PathArgument::Unset(_) => true,
-                PathArgument::Given { path, .. } => !(self.inputs.exists)(path),
-            }
+        self.inputs.absent == AbsentModel::IsReplaced && self.is_missing(argument)
+    }
+
+    fn is_elsewhere(&self, argument: &PathArgument) -> bool {
+        self.inputs.absent == AbsentModel::IsElsewhere && self.is_missing(argument)
+    }
+
+    fn is_missing(&self, argument: &PathArgument) -> bool {
+        match argument {
+            PathArgument::Absent => false,
+            PathArgument::Unset(_) => true,
+            PathArgument::Given { path, .. } => !(self.inputs.exists)(path),
+        }
     }
 
     fn hugging_face_folder(&mut self, path: PathBuf) -> Option<ModelPlan> {

@@ -88,6 +88,11 @@ pub(super) fn plan_performance(inputs: &PlanInputs<'_>, file: &PerformanceFile) 
     disposition(resolution, &case)
 }
 
+/// METRICS of a performance case, the original's where it names none.
+pub fn performance_metrics(case: &RawPerformanceCase) -> Vec<String> {
+    case.metrics.clone().unwrap_or_else(|| DEFAULT_METRICS.map(str::to_owned).to_vec())
+}
+
 /// Checks the keys of a case; every mistake stands in its own file.
 struct Reader<'a> {
     file: &'a CaseFile,
@@ -149,7 +154,7 @@ impl Reader<'_> {
     }
 
     fn metrics(&mut self, case: &RawPerformanceCase) -> Vec<Scalar> {
-        let names = case.metrics.clone().unwrap_or_else(|| DEFAULT_METRICS.map(str::to_owned).to_vec());
+        let names = performance_metrics(case);
         if names.is_empty() {
             self.mistake("METRICS", "is empty: a case that checks nothing cannot pass", None);
         }

@@ -2,13 +2,14 @@
 
 mod flag_table;
 mod graphs;
+mod megatron_corpus;
 pub(crate) mod megatron_files;
 mod performance_files;
 mod resolved_plans;
 
 use std::path::Path;
 
-use super::{CasePlan, Disposition, PlanInputs, plan_case};
+use super::{AbsentModel, CasePlan, Disposition, PlanInputs, plan_case};
 use crate::config::{CaseFile, Environment};
 
 /// Variables as they are without any in the process environment.
@@ -18,12 +19,12 @@ pub(crate) fn bare_environment() -> Environment {
 
 /// Plans a text as the case `gpt::<folder>`, in a world where the given paths exist.
 fn plan_in(folder: &str, text: &str, platform: &str, existing: &[&str]) -> Disposition {
-    plan_with(folder, text, platform, existing, false)
+    plan_with(folder, text, platform, existing, AbsentModel::Skips)
 }
 
 /// [`plan_in`] on the CPU with random weights for what is missing, which is everything.
 fn random_plan_in(folder: &str, text: &str) -> Disposition {
-    plan_with(folder, text, "cpu", &[], true)
+    plan_with(folder, text, "cpu", &[], AbsentModel::IsReplaced)
 }
 
 fn plan_with(
@@ -31,7 +32,7 @@ fn plan_with(
     text: &str,
     platform: &str,
     existing: &[&str],
-    random_weights: bool,
+    absent: AbsentModel,
 ) -> Disposition {
     let case = match CaseFile::parse(Path::new("model_config.yaml"), text.to_owned()) {
         Ok(case) => case,
@@ -44,7 +45,7 @@ fn plan_with(
         golden_root: Path::new("/goldens"),
         platform: &platform.parse().unwrap(),
         environment: &bare_environment(),
-        random_weights,
+        absent,
         exists: &|path| existing.iter().any(|known| path == Path::new(known)),
     })
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::case_plan::{Origin, TokenizerPlan};
+use super::inputs::AbsentModel;
 use super::resolution::{PathArgument, Resolution};
 
 impl Resolution<'_> {
@@ -56,8 +57,15 @@ impl Resolution<'_> {
                 None
             }
             argument if self.is_replaced(&argument) => Some(TokenizerPlan::BuiltIn),
-            // The missing checkpoint is an obstacle already.
-            PathArgument::Unset(_) => None,
+            // The missing checkpoint is an obstacle already, unless its weights are not needed here.
+            PathArgument::Unset(variable) => {
+                if self.inputs.absent == AbsentModel::IsElsewhere {
+                    self.obstacle(format!(
+                        "the environment variable {variable} is not set, and requests need the checkpoint's vocabulary"
+                    ));
+                }
+                None
+            }
             PathArgument::Given { path, .. } => {
                 self.note(
                     "--tokenizer-model",

@@ -12,7 +12,7 @@ use goldlap::harness::{
     Roots, Setting, run_case,
 };
 use goldlap::metrics::RunRecord;
-use goldlap::plan::{CasePlan, Platform, Platforms};
+use goldlap::plan::{AbsentModel, CasePlan, Platform, Platforms};
 use goldlap::report::{CaseOutcome, CaseResult};
 use goldlap::topology::Fault;
 use goldlap_kernels::model::store::Store as Cache;
@@ -74,7 +74,7 @@ impl Scene {
             roots,
             platforms: Platforms::Asked(Platform::Cpu),
             cache_root: self.at("cache"),
-            random_weights: false,
+            absent: AbsentModel::Skips,
         }
     }
 

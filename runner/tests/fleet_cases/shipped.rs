@@ -4,7 +4,7 @@ use std::path::Path;
 
 use goldlap::golden::Golden;
 use goldlap::harness::{Fate, Roots, Setting};
-use goldlap::plan::{CasePlan, Platform, Platforms};
+use goldlap::plan::{AbsentModel, CasePlan, Platform, Platforms};
 use libtest_mimic::Failed;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,7 +41,7 @@ fn setting(cache: &TempDir) -> Setting {
         roots,
         platforms: Platforms::Found { gpu: None },
         cache_root: cache.path().to_owned(),
-        random_weights: false,
+        absent: AbsentModel::Skips,
     }
 }
 

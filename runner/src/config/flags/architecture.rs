@@ -1,6 +1,6 @@
 //! Flags of the model's architecture (Megatron's `TransformerConfig`). With --load the checkpoint's own config decides.
 
-use super::ValueType::{Choice, Integer, Number, Switch, Text};
+use super::ValueType::{Choice, Integer, Number, Switch, Text, Words};
 use super::{FlagSpec, irrelevant, not_yet, used};
 
 const MOE_ONLY: &str = "has an effect with --num-experts only";
@@ -105,7 +105,7 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     not_yet(
         "--window-size",
-        Text,
+        Words,
         None,
         "sliding attention window",
         "sliding-window attention is not implemented yet",
@@ -159,7 +159,7 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     not_yet(
         "--spec",
-        Text,
+        Words,
         None,
         "Python module that builds the layers",
         "layers of one's own are not supported",

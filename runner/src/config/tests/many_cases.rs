@@ -7,7 +7,7 @@ use crate::config::CaseFile;
 use crate::config::discovery::discover;
 use crate::metrics::Clock;
 use crate::plan::tests::{bare_environment, megatron_files};
-use crate::plan::{Disposition, PlanInputs, Platform, plan_case};
+use crate::plan::{AbsentModel, Disposition, PlanInputs, Platform, plan_case};
 
 const NUM_CASES: usize = 1000;
 /// A hundred times what it takes on an idle core: on a loaded machine only a blow-up reaches it.
@@ -33,7 +33,7 @@ fn a_thousand_folders_are_planned_in_no_time() {
             golden_root: Path::new("/goldens"),
             platform: &Platform::Cpu,
             environment: &environment,
-            random_weights: false,
+            absent: AbsentModel::Skips,
             exists: &|path| path.exists(),
         });
         skipped += usize::from(matches!(disposition, Disposition::Skip { .. }));

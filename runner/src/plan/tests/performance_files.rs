@@ -4,7 +4,9 @@ use std::fs;
 
 use super::{bare_environment, run, skip};
 use crate::config::CaseFile;
-use crate::plan::{Arrival, CasePlan, Disposition, PlanInputs, PromptSource, TerminationPlan, plan_case};
+use crate::plan::{
+    AbsentModel, Arrival, CasePlan, Disposition, PlanInputs, PromptSource, TerminationPlan, plan_case,
+};
 
 const ARGS: &str = "\
 # a model
@@ -38,7 +40,7 @@ fn plan(case: &str, args: &str, prompts: Option<&str>) -> Disposition {
         golden_root: root.path(),
         platform: &crate::plan::Platform::Cpu,
         environment: &bare_environment(),
-        random_weights: false,
+        absent: AbsentModel::Skips,
         exists: &|path| path.exists(),
     })
 }

@@ -14,7 +14,7 @@ use crate::plan::{
 fn config(flags: &[&str]) -> GptConfig {
     match run(plan(&prompted_case(flags, ""))).model {
         ModelPlan::Random { config, .. } => config,
-        ModelPlan::Checkpoint { path } => panic!("{}", path.display()),
+        other => panic!("{other:?}"),
     }
 }
 
