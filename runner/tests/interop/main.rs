@@ -21,10 +21,14 @@ fn main() -> ExitCode {
 type Test = fn(&Model, &Python) -> Result<(), Failed>;
 
 fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 12] = [
         ("a_client_of_head_submits_streams_aborts_and_controls", |model, python| {
             scenario(model, python, "current", &["--dp", "2"])
         }),
+        ("a_deserialising_client_of_0_17", |model, python| scenario(model, python, "0.17", &[])),
+        ("a_deserialising_client_of_0_18", |model, python| scenario(model, python, "0.18", &[])),
+        ("a_deserialising_client_of_0_19", |model, python| scenario(model, python, "0.19", &[])),
+        ("a_deserialising_client_of_head", |model, python| scenario(model, python, "head", &[])),
         ("stop_ends_the_service", |model, python| scenario(model, python, "stop", &[])),
         ("clients_of_0_17_and_head_are_served_side_by_side", |model, python| {
             scenario(model, python, "older", &[])

@@ -22,12 +22,24 @@ V0_16 = {
     "RESUME": 9, "STOP": 10, "STOP_ACK": 11,
 }
 
+V0_18 = dict(V0_17, TP_BROADCAST=13)
+# As HEAD, but SUBMIT has four elements, and it neither streams nor aborts.
+V0_19 = {name: number for name, number in CURRENT.items() if name not in ("PARTIAL", "ABORT")}
+
 # What clients from 0.17 to HEAD all know. A client that deserialises dies of any other key.
 SAFE = set(
     "request_id status sampling_params inference_parameters prompt prompt_tokens generated_text generated_tokens "
     "generated_length prompt_log_probs generated_log_probs prompt_top_n_logprobs generated_top_n_logprobs ttft tpot "
     "latency events routing_indices".split()
 )
+# Fields of HEAD's request record; what older releases lack of them.
+HEAD_FIELDS = SAFE | set(
+    "prompt_length arrival_time encoder_prompt segments generated_segments generated_sequence_lengths uid "
+    "remaining_prompt_tokens policy_epoch kv_cache_epoch finished_chunk_token_count stop_word_ids cg_wait_iters "
+    "block_size_tokens enable_prefix_caching num_cached_tokens precomputed_block_hashes disaggregated_params".split()
+)
+NOT_IN_0_19 = {"uid", "disaggregated_params"}
+NOT_IN_0_18 = NOT_IN_0_19 | {"prompt_length", "num_cached_tokens", "cg_wait_iters"}
 MANDATORY = {"request_id", "sampling_params", "inference_parameters", "status"}
 
 
@@ -97,6 +109,62 @@ def check(reply):
     assert isinstance(reply["generated_text"], str)
     assert reply["status"] in ("COMPLETED", "FAILED")
     return reply
+
+
+def deserialize(reply, fields):
+    """As a client with deserialize=True: a missing mandatory key or one that its release lacks ends the process."""
+    for key in MANDATORY:
+        reply[key]
+    for key, value in reply.items():
+        assert key in fields, f"AttributeError: {key}"
+        if key == "prompt_tokens" and value is not None:
+            kind, data = value
+            assert kind == "tensor" and all(type(token) is int for token in data), value
+        if key in ("generated_tokens", "events", "tpot") and value is not None:
+            assert isinstance(value, list), (key, value)
+    assert reply["status"] in ("COMPLETED", "FAILED") and isinstance(reply["sampling_params"], dict)
+    return reply
+
+
+def release(numbers, fields, stop):
+    """One release's client with deserialize=True, through everything that it can say."""
+
+    def scenario(endpoint):
+        client = Client(endpoint, numbers)
+        assert ("PARTIAL" in numbers) == (numbers is CURRENT)
+        reply = deserialize(client.ask("Once upon a time", return_log_probs=True, return_prompt_tokens=True), fields)
+        prompt = reply["prompt_tokens"][1] if reply["prompt_tokens"] else [1001, 1002, 1003]
+        assert len(reply["generated_log_probs"]) == reply["generated_length"] == 4
+        again = deserialize(client.ask(prompt), fields)
+        assert again["generated_tokens"] == reply["generated_tokens"] or not reply["prompt_tokens"]
+        refused = deserialize(client.ask(prompt, num_tokens_to_generate=-1), fields)
+        assert refused["status"] == "FAILED"
+        if "ABORT" in numbers:
+            aborted = client.submit(prompt, num_tokens_to_generate=100_000, streaming=True)
+            client.receive()
+            client.send("ABORT", aborted)
+            got, reply = client.final()
+            assert got == aborted and deserialize(reply, fields)["status"] == "COMPLETED"
+        client.send("EPOCH", 5)
+        for signal in ("PAUSE", "SUSPEND", "RESUME"):
+            client.send(signal)
+        time.sleep(0.2)
+        waiting = client.submit(prompt)
+        assert client.silent(0.4), "paused"
+        client.send("UNPAUSE")
+        got, reply = client.final()
+        assert got == waiting and deserialize(reply, fields)["status"] == "COMPLETED"
+        if not stop:
+            client.send("SHUTDOWN")
+            return
+        # STOP with work pending: the original never answers it.
+        pending = client.submit(prompt, num_tokens_to_generate=100_000)
+        client.send("PAUSE")
+        client.send("STOP")
+        got, reply = client.final()
+        assert got == pending and deserialize(reply, fields)["status"] == "FAILED"
+
+    return scenario
 
 
 def current(endpoint):
@@ -242,6 +310,12 @@ def vanish(endpoint):
 
 
 if __name__ == "__main__":
-    scenarios = {"current": current, "stop": stop, "older": older, "oldest": oldest, "vanish": vanish}
+    releases = {
+        "0.17": release(V0_17, HEAD_FIELDS - NOT_IN_0_18, stop=True),
+        "0.18": release(V0_18, HEAD_FIELDS - NOT_IN_0_18, stop=False),
+        "0.19": release(V0_19, HEAD_FIELDS - NOT_IN_0_19, stop=True),
+        "head": release(CURRENT, HEAD_FIELDS, stop=False),
+    }
+    scenarios = releases | {"current": current, "stop": stop, "older": older, "oldest": oldest, "vanish": vanish}
     scenarios[sys.argv[1]](sys.argv[2])
     zmq.Context.instance().destroy(linger=2000)

@@ -7,6 +7,7 @@ mod simulation;
 mod sockets;
 mod sockets_conduct;
 mod sockets_faults;
+mod stray_replies;
 mod weaknesses;
 
 use std::sync::Arc;

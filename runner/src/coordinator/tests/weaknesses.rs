@@ -4,11 +4,16 @@ use super::*;
 use crate::coordinator::state::Event;
 
 /// What happens (and what becomes of it in the original), and the test here.
-const ROWS: [(&str, &str); 17] = [
+const ROWS: [(&str, &str); 19] = [
     // What ends the process of a client.
     ("two final replies for one id (ends the client)", "every_request_gets_one_answer_and_a_true_stream"),
     ("a header that the client does not know (ends it)", "foreign_clients_get_only_messages_they_know"),
     ("a key that the client does not know (ends it)", "a_foreign_engines_keys_do_not_reach_foreign_clients"),
+    (
+        "a partial for an id that nobody waits for",
+        "replies_for_nobody_headers_and_keys_unknown_end_no_client",
+    ),
+    ("a receive loop that sleeps 5 ms at a time", "the_client_wakes_with_a_reply_and_does_not_poll"),
     ("a final reply after a local abort (discarded)", "aborts_end_requests_in_every_state"),
     // What ends the coordinator, or loses requests in it.
     (
@@ -43,8 +48,12 @@ const ROWS: [(&str, &str); 17] = [
 
 #[test]
 fn every_row_has_its_test() {
-    let sources =
-        [include_str!("scenarios.rs"), include_str!("simulation.rs"), include_str!("weaknesses.rs")];
+    let sources = [
+        include_str!("scenarios.rs"),
+        include_str!("simulation.rs"),
+        include_str!("stray_replies.rs"),
+        include_str!("weaknesses.rs"),
+    ];
     for (row, test) in ROWS {
         let head = format!("fn {test}(");
         assert!(sources.iter().any(|source| source.contains(&head)), "{row}: no test {test}");

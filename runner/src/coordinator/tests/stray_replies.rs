@@ -1,0 +1,79 @@
+//! What ends or delays the original's client does not ours: replies that nobody waits for, and waiting itself.
+
+use std::thread;
+use std::time::Duration;
+
+use super::sockets::{DEADLINE_S, requests};
+use crate::client::Client;
+use crate::coordinator::socket::{Delivered, Router};
+use crate::coordinator::wire::*;
+use crate::metrics::{Clock, RequestOutcome, RequestRecord};
+use crate::plan::Arrival;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the coordinator here takes to answer.
+const PAUSE: Duration = Duration::from_millis(60);
+
+fn next(router: &Router) -> Delivered {
+    loop {
+        router.wait(PATIENCE).expect("a socket");
+        if let Some(delivered) = router.receive().expect("a message") {
+            return delivered;
+        }
+    }
+}
+
+/// One request at a coordinator that sends `replies` to its client; the client's record and how often its loop turned.
+fn serve(replies: Vec<Vec<u8>>) -> (RequestRecord, Vec<String>, u32, Clock) {
+    let (router, _waker) = Router::bind("tcp://127.0.0.1:*", 1 << 20, PATIENCE).unwrap();
+    let endpoint = router.endpoint().to_owned();
+    let coordinator = thread::spawn(move || {
+        let client = next(&router).identity;
+        router.send(&client, ClientReply::ConnectAck.encode()).unwrap();
+        next(&router);
+        thread::sleep(PAUSE);
+        for reply in replies {
+            router.send(&client, reply).unwrap();
+        }
+        router
+    });
+    let clock = Clock::start();
+    let mut client = Client::connect_plainly(&endpoint, clock, PATIENCE).unwrap();
+    let mut turns = 0;
+    let records = client.run(&requests(1, 2), Arrival::AllAtOnce, DEADLINE_S, &mut |_| turns += 1);
+    let incidents = client.incidents().iter().map(|incident| incident.what.clone()).collect();
+    drop(coordinator.join().unwrap());
+    (records.into_iter().next().unwrap(), incidents, turns, clock)
+}
+
+fn partial(client_id: u64, token: u32) -> Vec<u8> {
+    let partial = PartialReply { new_tokens: vec![token], ..PartialReply::default() };
+    ClientReply::Partial { client_id, partial }.encode()
+}
+
+fn last(client_id: u64) -> Vec<u8> {
+    let mut reply = FinalReply::completed(0, SamplingParams::default(), vec![7, 8]);
+    reply.extra = [("a_key_of_the_future".to_owned(), 1.into())].into();
+    ClientReply::Final { client_id, reply: Box::new(reply) }.encode()
+}
+
+#[test]
+fn replies_for_nobody_headers_and_keys_unknown_end_no_client() {
+    let unknown_header = vec![0x91, 99];
+    let stray = vec![partial(0, 7), partial(41, 9), last(41), unknown_header, last(0)];
+    let (record, incidents, _, _) = serve(stray);
+    assert_eq!(record.outcome, RequestOutcome::Completed);
+    assert_eq!(record.generated_tokens, [7, 8]);
+    assert_eq!(incidents.iter().filter(|what| what.contains("request 41, which waits for none")).count(), 2);
+    assert!(incidents.iter().any(|what| what.starts_with("unreadable reply")), "{incidents:?}");
+}
+
+#[test]
+fn the_client_wakes_with_a_reply_and_does_not_poll() {
+    let (record, _, turns, clock) = serve(vec![partial(0, 7), last(0)]);
+    assert_eq!(record.outcome, RequestOutcome::Completed);
+    // A loop that sleeps 5 ms at a time turns a dozen times before the answer; ours wakes every 100 ms to tell how far
+    // it is, and else for replies only.
+    let at_most = 3 + (clock.now_s() / 0.1).ceil() as u32;
+    assert!(turns <= at_most, "{turns} turns, expected at most {at_most}");
+}
