@@ -220,7 +220,7 @@ pub const LOGPROB_TOLERANCE: f64 = 0.001;
 /// Lowest and highest share of a golden throughput: Megatron's, which fails an improvement too, so that a
 /// golden cannot fall behind unnoticed. The same shares, turned over, hold for latencies.
 pub const THROUGHPUT_BAND: Band = Band { low: 0.9, high: 1.2 };
-/// A latency of a batch may grow by this share: the original's TOLERANCE_PCT.
+/// A latency of a batch may grow by this share (the original's TOLERANCE_PCT), and is never too short.
 pub const BATCH_TOLERANCE: f64 = 0.1;
 /// Lowest and highest share of a golden peak memory: Megatron's.
 pub const MEMORY_BAND: Band = Band { low: 0.95, high: 1.05 };
@@ -279,10 +279,8 @@ impl Metric {
                 }
             }
             Self::Throughput => Comparator::MedianBand(band(THROUGHPUT_BAND)),
-            Self::OutputThroughput | Self::Batch(BatchMetric::Throughput) => {
-                Comparator::RatioBand(band(THROUGHPUT_BAND))
-            }
-            // As the original's benchmark: nothing is too quick.
+            Self::OutputThroughput => Comparator::RatioBand(band(THROUGHPUT_BAND)),
+            Self::Batch(BatchMetric::Throughput) => Comparator::RatioBand(band(THROUGHPUT_BAND)),
             Self::Batch(_) => Comparator::AtMost(1.0 + tolerance.unwrap_or(BATCH_TOLERANCE)),
             Self::Efficiency => Comparator::RatioBand(band(EFFICIENCY_BAND)),
             Self::MemMaxAllocatedBytes => Comparator::RatioBand(band(MEMORY_BAND)),

@@ -28,12 +28,12 @@ fn serve(replies: Vec<Vec<u8>>) -> (RequestRecord, Vec<String>, u32, Clock) {
     let (router, _waker) = Router::bind("tcp://127.0.0.1:*", 1 << 20, PATIENCE).unwrap();
     let endpoint = router.endpoint().to_owned();
     let coordinator = thread::spawn(move || {
-        let client = next(&router).identity;
-        router.send(&client, ClientReply::ConnectAck.encode()).unwrap();
+        let client = next(&router).identity().to_vec();
+        router.send(&client, &ClientReply::ConnectAck.encode()).unwrap();
         next(&router);
         thread::sleep(PAUSE);
         for reply in replies {
-            router.send(&client, reply).unwrap();
+            router.send(&client, &reply).unwrap();
         }
         router
     });
