@@ -261,6 +261,28 @@ impl Visitor<'_> {
 }
 
 impl Op {
+    /// Where a jump goes: instruction indices, or label numbers before they are resolved. Nothing for other operations.
+    pub fn targets(&self) -> &[u32] {
+        if let Op::Branch { target } = self {
+            std::slice::from_ref(target)
+        } else if let Op::BranchIndexed { targets, .. } = self {
+            targets
+        } else {
+            &[]
+        }
+    }
+
+    /// As [`Op::targets`], to be changed.
+    pub fn targets_mut(&mut self) -> &mut [u32] {
+        if let Op::Branch { target } = self {
+            std::slice::from_mut(target)
+        } else if let Op::BranchIndexed { targets, .. } = self {
+            targets
+        } else {
+            &mut []
+        }
+    }
+
     /// Shows every register operand to `visit`, sources before destinations; the guard is not among them.
     pub fn visit(&mut self, visit: &mut dyn FnMut(Touch<'_>)) {
         Visitor(visit).op(self);

@@ -22,16 +22,15 @@ struct Piece {
     next: Vec<usize>,
 }
 
+/// Whether the next instruction need not follow.
+fn ends_piece(op: &Op) -> bool {
+    matches!(op, Op::Branch { .. } | Op::BranchIndexed { .. } | Op::Return | Op::Exit)
+}
+
 /// Where an operation may go on besides the next instruction, and whether it may go on there.
 fn successors(op: &Op, always: bool) -> (Vec<usize>, bool) {
-    match op {
-        Op::Branch { target } => (vec![*target as usize], !always),
-        Op::BranchIndexed { targets, .. } => {
-            (targets.iter().map(|&target| target as usize).collect(), !always)
-        }
-        Op::Return | Op::Exit => (Vec::new(), !always),
-        _ => (Vec::new(), true),
-    }
+    let targets = op.targets().iter().map(|&target| target as usize).collect();
+    (targets, !(ends_piece(op) && always))
 }
 
 /// Cuts the code (targets resolved, relative to its start) at jumps and targets.
@@ -40,8 +39,7 @@ fn pieces(selection: &Selection) -> Vec<Piece> {
     let mut cuts = vec![false; code.len() + 1];
     cuts[0] = true;
     for (at, inst) in code.iter().enumerate() {
-        let ends = matches!(inst.op, Op::Branch { .. } | Op::BranchIndexed { .. } | Op::Return | Op::Exit);
-        if ends {
+        if ends_piece(&inst.op) {
             cuts[at + 1] = true;
             for target in successors(&inst.op, true).0 {
                 cuts[target] = true;

@@ -2,17 +2,12 @@
 
 use super::program::Program;
 use super::select::Selection;
-use crate::isa::Op;
 
 /// Appends a function's code to the program.
 pub(super) fn run(program: &mut Program, index: u32, mut selection: Selection, slots: u32) {
     let start = program.code.len() as u32;
     for inst in &mut selection.code {
-        match &mut inst.op {
-            Op::Branch { target } => *target += start,
-            Op::BranchIndexed { targets, .. } => targets.iter_mut().for_each(|target| *target += start),
-            _ => {}
-        }
+        inst.op.targets_mut().iter_mut().for_each(|target| *target += start);
     }
     program.code.append(&mut selection.code);
     program.origins.append(&mut selection.origins);

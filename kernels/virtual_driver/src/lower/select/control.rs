@@ -4,7 +4,7 @@ use super::super::program::Param;
 use super::super::scope::Meaning;
 use super::words::Words;
 use super::{Selected, Selector, Shape};
-use crate::isa::{Builtin, CallPlan, Mnemonic, Op, Passed, Scalar};
+use crate::isa::{Builtin, CallPlan, Op, Passed, Scalar};
 use crate::ptx::ast::{Number, Operand};
 
 /// A result to be loaded after a call: where to, offset in the frame, bytes.
@@ -20,10 +20,7 @@ fn builtin(name: &str) -> Option<Builtin> {
 }
 
 fn group(operand: &Operand) -> Option<&[Operand]> {
-    match operand {
-        Operand::Group(items) => Some(items),
-        _ => None,
-    }
+    if let Operand::Group(items) = operand { Some(items) } else { None }
 }
 
 impl Selector<'_> {
@@ -35,31 +32,21 @@ impl Selector<'_> {
         }
     }
 
-    pub(super) fn control(
-        &mut self,
-        mnemonic: Mnemonic,
-        mut words: Words<'_>,
-        operands: &[Operand],
-    ) -> Selected {
+    pub(super) fn branch(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
         words.ignore(&["uni"]);
-        match mnemonic {
-            Mnemonic::Bra => {
-                words.finish()?;
-                self.count(operands, 1)?;
-                let target = self.label_number(&operands[0])?;
-                self.emit(Op::Branch { target });
-            }
-            Mnemonic::Brx => return self.branch_indexed(operands),
-            Mnemonic::Call => return self.call(operands),
-            Mnemonic::Ret => self.return_from_function(),
-            Mnemonic::Exit => self.emit(Op::Exit),
-            Mnemonic::Nanosleep => self.emit(Op::Yield),
-            _ => self.emit(Op::Trap),
-        }
+        words.finish()?;
+        self.count(operands, 1)?;
+        let target = self.label_number(&operands[0])?;
+        self.emit(Op::Branch { target });
         Ok(())
     }
 
-    fn branch_indexed(&mut self, operands: &[Operand]) -> Selected {
+    pub(super) fn ret(&mut self) -> Selected {
+        self.return_from_function();
+        Ok(())
+    }
+
+    pub(super) fn branch_indexed(&mut self, operands: &[Operand]) -> Selected {
         self.count(operands, 2)?;
         let index = self.source(&operands[0], Scalar::U32)?;
         let Operand::Name(name) = &operands[1] else { return Err("a table is needed".to_owned()) };
@@ -75,7 +62,7 @@ impl Selector<'_> {
     }
 
     /// `call (results), target, (arguments), table`, where all but the target may be missing.
-    fn call(&mut self, operands: &[Operand]) -> Selected {
+    pub(super) fn call(&mut self, operands: &[Operand]) -> Selected {
         let mut rest = operands;
         let mut results: &[Operand] = &[];
         if let Some(items) = rest.first().and_then(group) {

@@ -7,15 +7,16 @@ use crate::isa::arith::{FloatClass, FloatMode, FloatOp, HalfOp, HalfType};
 use crate::isa::{Mnemonic, Op, R, Scalar};
 use crate::ptx::ast::Operand;
 
+const HALF_TYPES: &[(Scalar, HalfType)] = &[
+    (Scalar::F16, HalfType::F16),
+    (Scalar::F16x2, HalfType::F16x2),
+    (Scalar::BF16, HalfType::BF16),
+    (Scalar::BF16x2, HalfType::BF16x2),
+];
+
 /// The 16-bit type a scalar stands for.
 pub(super) fn half_type(scalar: Scalar) -> Option<HalfType> {
-    match scalar {
-        Scalar::F16 => Some(HalfType::F16),
-        Scalar::F16x2 => Some(HalfType::F16x2),
-        Scalar::BF16 => Some(HalfType::BF16),
-        Scalar::BF16x2 => Some(HalfType::BF16x2),
-        _ => None,
-    }
+    HALF_TYPES.iter().find(|(known, _)| *known == scalar).map(|&(_, ty)| ty)
 }
 
 fn min_max(words: &mut Words<'_>, four: [FloatOp; 4]) -> FloatOp {
@@ -27,33 +28,37 @@ fn min_max(words: &mut Words<'_>, four: [FloatOp; 4]) -> FloatOp {
     four[usize::from(nan) + 2 * usize::from(xorsign)]
 }
 
+const FLOAT_OPS: &[(Mnemonic, FloatOp)] = &[
+    (Mnemonic::Add, FloatOp::Add),
+    (Mnemonic::Sub, FloatOp::Sub),
+    (Mnemonic::Mul, FloatOp::Mul),
+    (Mnemonic::Fma, FloatOp::Fma),
+    (Mnemonic::Mad, FloatOp::Fma),
+    (Mnemonic::Div, FloatOp::Div),
+    (Mnemonic::Rcp, FloatOp::Rcp),
+    (Mnemonic::Sqrt, FloatOp::Sqrt),
+    (Mnemonic::Rsqrt, FloatOp::Rsqrt),
+    (Mnemonic::Abs, FloatOp::Abs),
+    (Mnemonic::Neg, FloatOp::Neg),
+    (Mnemonic::Copysign, FloatOp::CopySign),
+    (Mnemonic::Sin, FloatOp::Sin),
+    (Mnemonic::Cos, FloatOp::Cos),
+    (Mnemonic::Lg2, FloatOp::Lg2),
+    (Mnemonic::Ex2, FloatOp::Ex2),
+    (Mnemonic::Tanh, FloatOp::Tanh),
+];
+
 fn float_op(mnemonic: Mnemonic, words: &mut Words<'_>) -> Result<FloatOp, String> {
-    use Mnemonic as M;
-    Ok(match mnemonic {
-        M::Add => FloatOp::Add,
-        M::Sub => FloatOp::Sub,
-        M::Mul => FloatOp::Mul,
-        M::Fma | M::Mad => FloatOp::Fma,
-        M::Div => FloatOp::Div,
-        M::Rcp => FloatOp::Rcp,
-        M::Sqrt => FloatOp::Sqrt,
-        M::Rsqrt => FloatOp::Rsqrt,
-        M::Min => {
-            min_max(words, [FloatOp::Min, FloatOp::MinNan, FloatOp::MinXorsign, FloatOp::MinNanXorsign])
-        }
-        M::Max => {
-            min_max(words, [FloatOp::Max, FloatOp::MaxNan, FloatOp::MaxXorsign, FloatOp::MaxNanXorsign])
-        }
-        M::Abs => FloatOp::Abs,
-        M::Neg => FloatOp::Neg,
-        M::Copysign => FloatOp::CopySign,
-        M::Sin => FloatOp::Sin,
-        M::Cos => FloatOp::Cos,
-        M::Lg2 => FloatOp::Lg2,
-        M::Ex2 => FloatOp::Ex2,
-        M::Tanh => FloatOp::Tanh,
-        _ => return Err("no floating-point form".to_owned()),
-    })
+    if mnemonic == Mnemonic::Min {
+        let four = [FloatOp::Min, FloatOp::MinNan, FloatOp::MinXorsign, FloatOp::MinNanXorsign];
+        return Ok(min_max(words, four));
+    }
+    if mnemonic == Mnemonic::Max {
+        let four = [FloatOp::Max, FloatOp::MaxNan, FloatOp::MaxXorsign, FloatOp::MaxNanXorsign];
+        return Ok(min_max(words, four));
+    }
+    let known = FLOAT_OPS.iter().find(|(known, _)| *known == mnemonic);
+    known.map(|&(_, op)| op).ok_or_else(|| "no floating-point form".to_owned())
 }
 
 fn half_op(op: FloatOp) -> Option<HalfOp> {
@@ -122,16 +127,15 @@ impl Selector<'_> {
         }
         let d = self.destination(&operands[0], scalar)?;
         let [a, b, c] = sources;
-        match scalar {
-            Scalar::F32 => self.emit(Op::Float32 { op, mode, d, a, b, c }),
-            Scalar::F64 => self.emit(Op::Float64 { op, mode, d, a, b, c }),
-            _ => {
-                let (Some(ty), Some(op)) = (half_type(scalar), half_op(op)) else {
-                    return Err(format!("no such operation on {scalar}"));
-                };
-                self.emit(Op::Half { op, ty, mode, d, a, b, c });
-            }
-        }
+        self.emit(if scalar == Scalar::F32 {
+            Op::Float32 { op, mode, d, a, b, c }
+        } else if scalar == Scalar::F64 {
+            Op::Float64 { op, mode, d, a, b, c }
+        } else if let (Some(ty), Some(op)) = (half_type(scalar), half_op(op)) {
+            Op::Half { op, ty, mode, d, a, b, c }
+        } else {
+            return Err(format!("no such operation on {scalar}"));
+        });
         Ok(())
     }
 

@@ -12,6 +12,28 @@ pub(super) fn by_sign(scalar: Scalar, signed: IntOp, unsigned: IntOp) -> IntOp {
     if scalar.is_signed() { signed } else { unsigned }
 }
 
+/// Operations by mnemonic: the signed, then the unsigned form.
+const PLAIN: &[(Mnemonic, IntOp, IntOp)] = &[
+    (Mnemonic::Add, IntOp::Add, IntOp::Add),
+    (Mnemonic::Sub, IntOp::Sub, IntOp::Sub),
+    (Mnemonic::Div, IntOp::DivS, IntOp::DivU),
+    (Mnemonic::Rem, IntOp::RemS, IntOp::RemU),
+    (Mnemonic::Min, IntOp::MinS, IntOp::MinU),
+    (Mnemonic::Max, IntOp::MaxS, IntOp::MaxU),
+    (Mnemonic::Sad, IntOp::SadS, IntOp::SadU),
+    (Mnemonic::Abs, IntOp::Abs, IntOp::Abs),
+    (Mnemonic::Neg, IntOp::Neg, IntOp::Neg),
+];
+/// With `.sat`.
+const SATURATING: &[(Mnemonic, IntOp, IntOp)] =
+    &[(Mnemonic::Add, IntOp::AddSat, IntOp::AddSat), (Mnemonic::Sub, IntOp::SubSat, IntOp::SubSat)];
+/// On two halves.
+const PAIRED: &[(Mnemonic, IntOp, IntOp)] = &[
+    (Mnemonic::Add, IntOp::Add16x2, IntOp::Add16x2),
+    (Mnemonic::Min, IntOp::MinS16x2, IntOp::MinU16x2),
+    (Mnemonic::Max, IntOp::MaxS16x2, IntOp::MaxU16x2),
+];
+
 impl Selector<'_> {
     pub(super) fn int_op(&mut self, scalar: Scalar, op: IntOp, d: R, [a, b, c]: [R; 3]) {
         self.emit(match width(scalar) {
@@ -82,10 +104,12 @@ impl Selector<'_> {
     ) -> Selected {
         use Mnemonic as M;
         let scalar = words.scalar()?;
-        let wanted = match mnemonic {
-            M::Abs | M::Neg => 2,
-            M::Mad | M::Sad => 4,
-            _ => 3,
+        let wanted = if matches!(mnemonic, M::Abs | M::Neg) {
+            2
+        } else if matches!(mnemonic, M::Mad | M::Sad) {
+            4
+        } else {
+            3
         };
         self.count(operands, wanted)?;
         let is_pair = matches!(scalar, Scalar::U16x2 | Scalar::S16x2);
@@ -102,20 +126,10 @@ impl Selector<'_> {
             let (d, [a, b, _]) = self.same_type(scalar, operands)?;
             return self.carry(scalar, mnemonic == M::Sub, d, [a, b], false, true);
         }
-        let op = match mnemonic {
-            M::Add if saturates => IntOp::AddSat,
-            M::Sub if saturates => IntOp::SubSat,
-            M::Add => IntOp::Add,
-            M::Sub => IntOp::Sub,
-            M::Div => by_sign(scalar, IntOp::DivS, IntOp::DivU),
-            M::Rem => by_sign(scalar, IntOp::RemS, IntOp::RemU),
-            M::Min => by_sign(scalar, IntOp::MinS, IntOp::MinU),
-            M::Max => by_sign(scalar, IntOp::MaxS, IntOp::MaxU),
-            M::Sad => by_sign(scalar, IntOp::SadS, IntOp::SadU),
-            M::Abs => IntOp::Abs,
-            M::Neg => IntOp::Neg,
-            _ => return Err("no integer form".to_owned()),
-        };
+        let table = if saturates { SATURATING } else { PLAIN };
+        let known = table.iter().find(|(known, ..)| *known == mnemonic);
+        let op = known.map(|&(_, signed, unsigned)| by_sign(scalar, signed, unsigned));
+        let op = op.ok_or_else(|| "no integer form".to_owned())?;
         if saturates && scalar != Scalar::S32 {
             return Err(".sat is for .s32 only".to_owned());
         }
@@ -133,14 +147,9 @@ impl Selector<'_> {
         saturates: bool,
         operands: &[Operand],
     ) -> Selected {
-        let op = match (mnemonic, scalar == Scalar::S16x2) {
-            (Mnemonic::Add, _) if !saturates => IntOp::Add16x2,
-            (Mnemonic::Min, true) => IntOp::MinS16x2,
-            (Mnemonic::Min, false) => IntOp::MinU16x2,
-            (Mnemonic::Max, true) => IntOp::MaxS16x2,
-            (Mnemonic::Max, false) => IntOp::MaxU16x2,
-            _ => return Err(format!("no such operation on {scalar}")),
-        };
+        let known = PAIRED.iter().find(|(known, ..)| *known == mnemonic && !saturates);
+        let op = known.map(|&(_, signed, unsigned)| if scalar == Scalar::S16x2 { signed } else { unsigned });
+        let op = op.ok_or_else(|| format!("no such operation on {scalar}"))?;
         let (d, sources) = self.same_type(scalar, operands)?;
         self.int_op(scalar, op, d, sources);
         Ok(())
@@ -201,10 +210,12 @@ impl Selector<'_> {
     }
 
     fn product_wide(&mut self, scalar: Scalar, has_sum: bool, operands: &[Operand]) -> Selected {
-        let wide = match scalar {
-            Scalar::U16 | Scalar::S16 => Scalar::B32,
-            Scalar::U32 | Scalar::S32 => Scalar::B64,
-            _ => return Err(format!(".wide has no form for {scalar}")),
+        let wide = if scalar.is_int() && scalar.bytes() == 2 {
+            Scalar::B32
+        } else if scalar.is_int() && scalar.bytes() == 4 {
+            Scalar::B64
+        } else {
+            return Err(format!(".wide has no form for {scalar}"));
         };
         self.count(operands, if has_sum { 4 } else { 3 })?;
         let a = self.source(&operands[1], scalar)?;

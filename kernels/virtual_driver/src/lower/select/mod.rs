@@ -219,22 +219,32 @@ impl Selector<'_> {
             M::Createpolicy => self.createpolicy(operands),
             M::Mbarrier => self.mbarrier(words, operands),
             M::CpAsync => self.cp_async(words, operands),
-            M::Bra | M::Brx | M::Call | M::Ret | M::Exit | M::Trap | M::Brkpt | M::Nanosleep => {
-                self.control(mnemonic, words, operands)
-            }
+            M::Bra => self.branch(words, operands),
+            M::Brx => self.branch_indexed(operands),
+            M::Call => self.call(operands),
+            M::Ret => self.ret(),
+            M::Exit => self.only(Op::Exit),
+            M::Trap | M::Brkpt => self.only(Op::Trap),
+            M::Nanosleep => self.only(Op::Yield),
             M::Bar | M::Barrier => self.barrier(words, operands),
-            M::Membar | M::Fence => self.fence(),
-            M::Shfl | M::Vote | M::Match | M::Activemask | M::Redux | M::Elect => {
-                self.warp(mnemonic, words, operands)
-            }
-            M::Ldmatrix | M::Stmatrix | M::Movmatrix | M::Mma | M::Wmma => {
-                self.tensor(mnemonic, words, operands)
-            }
+            M::Membar | M::Fence => self.only(Op::Fence),
+            M::Activemask => self.activemask(words, operands),
+            M::Shfl => self.shuffle(words, operands),
+            M::Vote => self.vote(words, operands),
+            M::Match => self.match_lanes(words, operands),
+            M::Redux => self.redux(words, operands),
+            M::Elect => self.elect(words, operands),
+            M::Ldmatrix => self.matrix(true, words, operands),
+            M::Stmatrix => self.matrix(false, words, operands),
+            M::Movmatrix => self.move_matrix(operands),
+            M::Mma => self.mma(words, operands),
+            M::Wmma => self.wmma(words, operands),
         }
     }
 
-    fn fence(&mut self) -> Selected {
-        self.emit(Op::Fence);
+    /// An instruction that is one operation, whatever its modifiers and operands.
+    fn only(&mut self, op: Op) -> Selected {
+        self.emit(op);
         Ok(())
     }
 

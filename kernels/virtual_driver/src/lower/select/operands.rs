@@ -233,7 +233,7 @@ impl Selector<'_> {
         match operand {
             Operand::Name(name) if name == "_" => Ok((R::NONE, scalar)),
             Operand::Name(name) => self.named(name),
-            _ => Err(format!("`{operand}` cannot be written: a register is needed")),
+            other => Err(format!("`{other}` cannot be written: a register is needed")),
         }
     }
 
@@ -255,7 +255,7 @@ impl Selector<'_> {
             Operand::Name(name) => (name, false),
             Operand::Not(name) => (name, true),
             Operand::Number(Number::Int(value)) => return Ok(Cond { p: P::TRUE, negated: *value == 0 }),
-            _ => return Err(format!("`{operand}` cannot stand here: a predicate is needed")),
+            other => return Err(format!("`{other}` cannot stand here: a predicate is needed")),
         };
         match self.meaning(name) {
             Some(Meaning::Predicate(p)) => Ok(Cond { p, negated }),
@@ -273,7 +273,7 @@ impl Selector<'_> {
                 Some(_) => Err(format!("`{name}` is not a predicate")),
                 None => Err(format!("`{name}` is not declared")),
             },
-            _ => Err(format!("`{operand}` cannot be written: a predicate is needed")),
+            other => Err(format!("`{other}` cannot be written: a predicate is needed")),
         }
     }
 

@@ -6,7 +6,7 @@ use super::words::Words;
 use super::{Selected, Selector};
 use crate::isa::memory::MemorySpace;
 use crate::isa::tensor::{Role, Shape, Tensor};
-use crate::isa::{Mnemonic, Op, R, Scalar, Width};
+use crate::isa::{Op, R, Scalar, Width};
 use crate::ptx::ast::Operand;
 
 const SHAPES: &[(&str, Shape)] = &[
@@ -52,28 +52,16 @@ fn is_bytes(a: Scalar, b: Scalar, c: Scalar) -> bool {
 }
 
 impl Selector<'_> {
-    pub(super) fn tensor(
-        &mut self,
-        mnemonic: Mnemonic,
-        mut words: Words<'_>,
-        operands: &[Operand],
-    ) -> Selected {
-        words.ignore(&["sync", "aligned"]);
-        match mnemonic {
-            Mnemonic::Mma => self.mma(words, operands),
-            Mnemonic::Wmma => self.wmma(words, operands),
-            Mnemonic::Movmatrix => {
-                self.count(operands, 2)?;
-                let a = self.source(&operands[1], Scalar::B32)?;
-                let d = self.destination(&operands[0], Scalar::B32)?;
-                self.emit(Op::Tensor(Box::new(Tensor::MoveMatrix { d, a })));
-                Ok(())
-            }
-            _ => self.matrix(mnemonic == Mnemonic::Ldmatrix, words, operands),
-        }
+    pub(super) fn move_matrix(&mut self, operands: &[Operand]) -> Selected {
+        self.count(operands, 2)?;
+        let a = self.source(&operands[1], Scalar::B32)?;
+        let d = self.destination(&operands[0], Scalar::B32)?;
+        self.emit(Op::Tensor(Box::new(Tensor::MoveMatrix { d, a })));
+        Ok(())
     }
 
-    fn matrix(&mut self, loads: bool, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn matrix(&mut self, loads: bool, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        words.ignore(&["sync", "aligned"]);
         if !words.take("m8n8") {
             return Err(".m8n8 is needed".to_owned());
         }
@@ -118,7 +106,8 @@ impl Selector<'_> {
         Ok(registers)
     }
 
-    fn mma(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn mma(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        words.ignore(&["sync", "aligned"]);
         let shape = words.need(SHAPES)?;
         // The only layout of these shapes: a by rows, b by columns.
         if !(words.take("row") && words.take("col")) {
@@ -173,7 +162,8 @@ impl Selector<'_> {
         Ok(if doubled { 8 } else { registers })
     }
 
-    fn wmma(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn wmma(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        words.ignore(&["sync", "aligned"]);
         let action = words.need(&[("load", 0), ("store", 1), ("mma", 2)])?;
         let role = words.choose(&[("a", Role::A), ("b", Role::B), ("c", Role::C), ("d", Role::C)]);
         let shape = words.need(SHAPES)?;

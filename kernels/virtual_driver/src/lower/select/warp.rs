@@ -3,7 +3,7 @@
 use super::words::Words;
 use super::{Selected, Selector};
 use crate::isa::arith::IntOp;
-use crate::isa::{BarrierKind, Cond, Mnemonic, Op, P, R, Scalar, ShuffleMode, VoteMode, Width};
+use crate::isa::{BarrierKind, Cond, Op, P, R, Scalar, ShuffleMode, VoteMode, Width};
 use crate::ptx::ast::Operand;
 
 impl Selector<'_> {
@@ -58,29 +58,18 @@ impl Selector<'_> {
         Ok(())
     }
 
-    pub(super) fn warp(
-        &mut self,
-        mnemonic: Mnemonic,
-        mut words: Words<'_>,
-        operands: &[Operand],
-    ) -> Selected {
-        let is_sync = words.take("sync");
-        match mnemonic {
-            Mnemonic::Activemask => {
-                words.scalar()?;
-                words.finish()?;
-                self.count(operands, 1)?;
-                let d = self.destination(&operands[0], Scalar::B32)?;
-                self.emit(Op::ActiveMask { d });
-                Ok(())
-            }
-            _ if !is_sync => Err("only the .sync form exists from sm_70 on".to_owned()),
-            Mnemonic::Shfl => self.shuffle(words, operands),
-            Mnemonic::Vote => self.vote(words, operands),
-            Mnemonic::Match => self.match_lanes(words, operands),
-            Mnemonic::Redux => self.redux(words, operands),
-            _ => self.elect(words, operands),
-        }
+    pub(super) fn activemask(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        words.scalar()?;
+        words.finish()?;
+        self.count(operands, 1)?;
+        let d = self.destination(&operands[0], Scalar::B32)?;
+        self.emit(Op::ActiveMask { d });
+        Ok(())
+    }
+
+    /// The forms without `.sync` are gone since sm_70.
+    fn sync(words: &mut Words<'_>) -> Selected {
+        if words.take("sync") { Ok(()) } else { Err("only the .sync form exists from sm_70 on".to_owned()) }
     }
 
     /// `d|p` to its parts.
@@ -93,7 +82,8 @@ impl Selector<'_> {
         }
     }
 
-    fn shuffle(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn shuffle(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        Self::sync(&mut words)?;
         let mode = words.need(&[
             ("up", ShuffleMode::Up),
             ("down", ShuffleMode::Down),
@@ -112,7 +102,8 @@ impl Selector<'_> {
         Ok(())
     }
 
-    fn vote(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn vote(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        Self::sync(&mut words)?;
         let mode = words.need(&[
             ("all", VoteMode::All),
             ("any", VoteMode::Any),
@@ -134,7 +125,8 @@ impl Selector<'_> {
         Ok(())
     }
 
-    fn match_lanes(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn match_lanes(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        Self::sync(&mut words)?;
         let all = words.need(&[("any", false), ("all", true)])?;
         let scalar = words.scalar()?;
         words.finish()?;
@@ -146,7 +138,8 @@ impl Selector<'_> {
         Ok(())
     }
 
-    fn redux(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn redux(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        Self::sync(&mut words)?;
         let scalar = words.scalar()?;
         let signed = scalar.is_signed();
         let op = words.need(&[
@@ -166,7 +159,8 @@ impl Selector<'_> {
         Ok(())
     }
 
-    fn elect(&mut self, words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn elect(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        Self::sync(&mut words)?;
         words.finish()?;
         self.count(operands, 2)?;
         let members = self.source(&operands[1], Scalar::B32)?;

@@ -14,15 +14,19 @@ pub(in super::super) enum Lanes {
     Wide(L64),
 }
 
+const FORMATS: &[(Scalar, Format)] = &[
+    (Scalar::F32, exact::F32),
+    (Scalar::F64, exact::F64),
+    (Scalar::F16, exact::F16),
+    (Scalar::BF16, exact::BF16),
+    (Scalar::TF32, exact::TF32),
+    (Scalar::F16x2, exact::F16),
+    (Scalar::BF16x2, exact::BF16),
+];
+
+/// The format of a float, of one of a pair; none for integers.
 fn format(scalar: Scalar) -> Option<Format> {
-    match scalar {
-        Scalar::F16 | Scalar::F16x2 => Some(exact::F16),
-        Scalar::BF16 | Scalar::BF16x2 => Some(exact::BF16),
-        Scalar::TF32 => Some(exact::TF32),
-        Scalar::F32 => Some(exact::F32),
-        Scalar::F64 => Some(exact::F64),
-        _ => None,
-    }
+    FORMATS.iter().find(|(known, _)| *known == scalar).map(|&(_, format)| format)
 }
 
 /// Smallest and largest value of an integer type.
@@ -102,14 +106,12 @@ fn convert_one(how: Conversion, bits: u64) -> u64 {
 }
 
 fn round_integral(format: Format, mode: Rounding, bits: u64) -> u64 {
-    match format.decode(bits) {
-        exact::Value::Finite { negative, .. } => match exact::to_int(format, mode, bits) {
-            Some(0) => format.round(mode, negative, 0, 0),
-            Some(value) if value.unsigned_abs() < 1 << 64 => exact::from_int(format, mode, value),
-            // Large values are integral already.
-            _ => bits,
-        },
-        _ => bits,
+    let exact::Value::Finite { negative, .. } = format.decode(bits) else { return bits };
+    match exact::to_int(format, mode, bits) {
+        Some(0) => format.round(mode, negative, 0, 0),
+        Some(value) if value.unsigned_abs() < 1 << 64 => exact::from_int(format, mode, value),
+        // Large values are integral already.
+        Some(_) | None => bits,
     }
 }
 
