@@ -136,7 +136,8 @@ impl Warp {
                 self.write32(context, *d, group, &L32([leader; LANES]));
                 self.write_predicate(*e, group, 1_u32.checked_shl(leader).unwrap_or(0));
             }
-            _ => {}
+            Op::SyncWarp { .. } => {}
+            other => unreachable!("{other:?} is no operation of a group"),
         }
     }
 

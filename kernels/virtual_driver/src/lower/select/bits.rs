@@ -8,8 +8,28 @@ use crate::isa::arith::{IntOp, Logic};
 use crate::isa::{Cond, Mnemonic, Op, R, Scalar};
 use crate::ptx::ast::{Number, Operand};
 
+/// Operations by mnemonic: the signed, then the unsigned form.
+const BIT_OPS: &[(Mnemonic, IntOp, IntOp)] = &[
+    (Mnemonic::Popc, IntOp::Popc, IntOp::Popc),
+    (Mnemonic::Clz, IntOp::Clz, IntOp::Clz),
+    (Mnemonic::Brev, IntOp::Brev, IntOp::Brev),
+    (Mnemonic::Bfind, IntOp::FindS, IntOp::FindU),
+    (Mnemonic::Fns, IntOp::FindNth, IntOp::FindNth),
+];
+const LOGIC_OPS: &[(Mnemonic, IntOp, IntOp)] = &[
+    (Mnemonic::And, IntOp::And, IntOp::And),
+    (Mnemonic::Or, IntOp::Or, IntOp::Or),
+    (Mnemonic::Xor, IntOp::Xor, IntOp::Xor),
+    (Mnemonic::Not, IntOp::Not, IntOp::Not),
+    (Mnemonic::Cnot, IntOp::Cnot, IntOp::Cnot),
+    (Mnemonic::Shl, IntOp::Shl, IntOp::Shl),
+    (Mnemonic::Shr, IntOp::ShrS, IntOp::ShrU),
+];
+const PREDICATE_OPS: &[(Mnemonic, Logic)] =
+    &[(Mnemonic::And, Logic::And), (Mnemonic::Or, Logic::Or), (Mnemonic::Xor, Logic::Xor)];
+
 impl Selector<'_> {
-    /// Counts, searches, fields and masks.
+    /// Counts, searches and masks.
     pub(super) fn bits(
         &mut self,
         mnemonic: Mnemonic,
@@ -17,55 +37,50 @@ impl Selector<'_> {
         operands: &[Operand],
     ) -> Selected {
         let scalar = words.scalar()?;
-        let op = match mnemonic {
-            Mnemonic::Popc => IntOp::Popc,
-            Mnemonic::Clz => IntOp::Clz,
-            Mnemonic::Brev => IntOp::Brev,
-            Mnemonic::Bfind if words.take("shiftamt") => {
-                by_sign(scalar, IntOp::FindShiftS, IntOp::FindShiftU)
-            }
-            Mnemonic::Bfind => by_sign(scalar, IntOp::FindS, IntOp::FindU),
-            Mnemonic::Fns => IntOp::FindNth,
-            Mnemonic::Bfe => by_sign(scalar, IntOp::BfeS, IntOp::BfeU),
-            Mnemonic::Bmsk => words.need(&[("clamp", IntOp::MaskClamp), ("wrap", IntOp::MaskWrap)])?,
-            _ => return self.bit_insert(scalar, words, operands),
+        let is_shift = words.take("shiftamt");
+        let op = if mnemonic == Mnemonic::Bmsk {
+            words.need(&[("clamp", IntOp::MaskClamp), ("wrap", IntOp::MaskWrap)])?
+        } else if is_shift {
+            by_sign(scalar, IntOp::FindShiftS, IntOp::FindShiftU)
+        } else {
+            let known = BIT_OPS.iter().find(|(known, ..)| *known == mnemonic);
+            let (_, signed, unsigned) = known.ok_or("no such operation on bits")?;
+            by_sign(scalar, *signed, *unsigned)
         };
         words.finish()?;
-        let is_64 = scalar.bytes() == 8;
-        match op {
-            IntOp::Popc
-            | IntOp::Clz
-            | IntOp::FindS
-            | IntOp::FindU
-            | IntOp::FindShiftS
-            | IntOp::FindShiftU => {
-                self.count(operands, 2)?;
-                let a = self.source(&operands[1], scalar)?;
-                let d = self.destination(&operands[0], Scalar::U32)?;
-                if is_64 {
-                    let wide = self.temporary(scalar, op, [a, R::NONE, R::NONE]);
-                    self.emit(Op::Unpack {
-                        how: crate::isa::Packing::B32x2,
-                        parts: [d, R::NONE, R::NONE, R::NONE],
-                        a: wide,
-                    });
-                } else {
-                    self.int_op(scalar, op, d, [a, R::NONE, R::NONE]);
-                }
-            }
-            IntOp::BfeS | IntOp::BfeU => {
-                self.count(operands, 4)?;
-                let a = self.source(&operands[1], scalar)?;
-                let pos = self.amount(&operands[2], scalar)?;
-                let len = self.amount(&operands[3], scalar)?;
-                let d = self.destination(&operands[0], scalar)?;
-                self.int_op(scalar, op, d, [a, pos, len]);
-            }
-            _ => {
-                let (d, sources) = self.same_type(scalar, operands)?;
-                self.int_op(scalar, op, d, sources);
-            }
+        if matches!(mnemonic, Mnemonic::Popc | Mnemonic::Clz | Mnemonic::Bfind) {
+            return self.bit_count(scalar, op, operands);
         }
+        let (d, sources) = self.same_type(scalar, operands)?;
+        self.int_op(scalar, op, d, sources);
+        Ok(())
+    }
+
+    /// A result of 32 bits, whatever the width of the source.
+    fn bit_count(&mut self, scalar: Scalar, op: IntOp, operands: &[Operand]) -> Selected {
+        self.count(operands, 2)?;
+        let a = self.source(&operands[1], scalar)?;
+        let d = self.destination(&operands[0], Scalar::U32)?;
+        if scalar.bytes() == 8 {
+            let wide = self.temporary(scalar, op, [a, R::NONE, R::NONE]);
+            let parts = [d, R::NONE, R::NONE, R::NONE];
+            self.emit(Op::Unpack { how: crate::isa::Packing::B32x2, parts, a: wide });
+        } else {
+            self.int_op(scalar, op, d, [a, R::NONE, R::NONE]);
+        }
+        Ok(())
+    }
+
+    /// `bfe`: position and length are 32-bit numbers for fields of either width.
+    pub(super) fn bit_extract(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        let scalar = words.scalar()?;
+        words.finish()?;
+        self.count(operands, 4)?;
+        let a = self.source(&operands[1], scalar)?;
+        let pos = self.amount(&operands[2], scalar)?;
+        let len = self.amount(&operands[3], scalar)?;
+        let d = self.destination(&operands[0], scalar)?;
+        self.int_op(scalar, by_sign(scalar, IntOp::BfeS, IntOp::BfeU), d, [a, pos, len]);
         Ok(())
     }
 
@@ -94,7 +109,8 @@ impl Selector<'_> {
         Ok(if scalar.bytes() == 8 { self.zero_extend(r) } else { r })
     }
 
-    fn bit_insert(&mut self, scalar: Scalar, words: Words<'_>, operands: &[Operand]) -> Selected {
+    pub(super) fn bit_insert(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
+        let scalar = words.scalar()?;
         words.finish()?;
         self.count(operands, 5)?;
         let a = self.source(&operands[1], scalar)?;
@@ -143,15 +159,9 @@ impl Selector<'_> {
         if scalar == Scalar::Pred {
             return self.predicate_logic(mnemonic, operands);
         }
-        let op = match mnemonic {
-            M::And => IntOp::And,
-            M::Or => IntOp::Or,
-            M::Xor => IntOp::Xor,
-            M::Not => IntOp::Not,
-            M::Cnot => IntOp::Cnot,
-            M::Shl => IntOp::Shl,
-            _ => by_sign(scalar, IntOp::ShrS, IntOp::ShrU),
-        };
+        let known = LOGIC_OPS.iter().find(|(known, ..)| *known == mnemonic);
+        let (_, signed, unsigned) = known.ok_or("no such operation on bits")?;
+        let op = by_sign(scalar, *signed, *unsigned);
         if matches!(mnemonic, M::Shl | M::Shr) {
             let a = self.source(&operands[1], scalar)?;
             let n = self.amount(&operands[2], scalar)?;
@@ -173,16 +183,15 @@ impl Selector<'_> {
     fn predicate_logic(&mut self, mnemonic: Mnemonic, operands: &[Operand]) -> Selected {
         let d = self.predicate_destination(&operands[0])?;
         let a = self.condition(&operands[1])?;
-        let op = match mnemonic {
-            Mnemonic::Not => {
-                Op::Predicate { logic: Logic::And, d, a: Cond { p: a.p, negated: !a.negated }, b: Cond::TRUE }
-            }
-            Mnemonic::And => Op::Predicate { logic: Logic::And, d, a, b: self.condition(&operands[2])? },
-            Mnemonic::Or => Op::Predicate { logic: Logic::Or, d, a, b: self.condition(&operands[2])? },
-            Mnemonic::Xor => Op::Predicate { logic: Logic::Xor, d, a, b: self.condition(&operands[2])? },
-            _ => return Err("no such operation on predicates".to_owned()),
-        };
-        self.emit(op);
+        if mnemonic == Mnemonic::Not {
+            let a = Cond { p: a.p, negated: !a.negated };
+            self.emit(Op::Predicate { logic: Logic::And, d, a, b: Cond::TRUE });
+            return Ok(());
+        }
+        let known = PREDICATE_OPS.iter().find(|(known, _)| *known == mnemonic);
+        let logic = known.map(|&(_, logic)| logic).ok_or("no such operation on predicates")?;
+        let b = self.condition(&operands[2])?;
+        self.emit(Op::Predicate { logic, d, a, b });
         Ok(())
     }
 }

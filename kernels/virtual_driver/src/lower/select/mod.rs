@@ -188,9 +188,9 @@ impl Selector<'_> {
             M::Addc | M::Subc | M::Madc => self.extended(mnemonic, words, operands),
             M::Mul24 | M::Mad24 => self.product24(mnemonic, words, operands),
             M::Sad | M::Rem => self.integer(mnemonic, words, operands),
-            M::Popc | M::Clz | M::Bfind | M::Brev | M::Fns | M::Bfe | M::Bfi | M::Bmsk => {
-                self.bits(mnemonic, words, operands)
-            }
+            M::Popc | M::Clz | M::Bfind | M::Brev | M::Fns | M::Bmsk => self.bits(mnemonic, words, operands),
+            M::Bfe => self.bit_extract(words, operands),
+            M::Bfi => self.bit_insert(words, operands),
             M::Szext => self.szext(words, operands),
             M::Dp4a | M::Dp2a => self.dot_product(mnemonic, words, operands),
             M::Testp => self.testp(words, operands),

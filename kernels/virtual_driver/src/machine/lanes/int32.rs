@@ -37,15 +37,7 @@ fn permute(a: u32, b: u32, c: u32) -> u32 {
 }
 
 /// The selector of a named permutation, by the two low bits of c.
-fn named_permute(op: IntOp, c: u32) -> u32 {
-    let table: [u32; 4] = match op {
-        IntOp::PermuteF4e => [0x3210, 0x4321, 0x5432, 0x6543],
-        IntOp::PermuteB4e => [0x5670, 0x6701, 0x7012, 0x0123],
-        IntOp::PermuteRc8 => [0x0000, 0x1111, 0x2222, 0x3333],
-        IntOp::PermuteEcl => [0x3210, 0x3211, 0x3222, 0x3333],
-        IntOp::PermuteEcr => [0x0000, 0x1110, 0x2210, 0x3210],
-        _ => [0x1010, 0x3232, 0x1010, 0x3232],
-    };
+fn named_permute(table: [u32; 4], c: u32) -> u32 {
     table[(c & 3) as usize]
 }
 
@@ -189,9 +181,12 @@ for_each_isa! {
             IntOp::FunnelRightWrap => map3(d, a, b, c, |a, b, c| ((u64::from(b) << 32 | u64::from(a)) >> (c & 31)) as u32),
             IntOp::FunnelRightClamp => map3(d, a, b, c, |a, b, c| ((u64::from(b) << 32 | u64::from(a)) >> c.min(32)) as u32),
             IntOp::Permute => map3(d, a, b, c, permute),
-            IntOp::PermuteF4e | IntOp::PermuteB4e | IntOp::PermuteRc8 | IntOp::PermuteEcl | IntOp::PermuteEcr | IntOp::PermuteRc16 => {
-                map3(d, a, b, c, |a, b, c| permute(a, b, named_permute(op, c)));
-            }
+            IntOp::PermuteF4e => map3(d, a, b, c, |a, b, c| permute(a, b, named_permute([0x3210, 0x4321, 0x5432, 0x6543], c))),
+            IntOp::PermuteB4e => map3(d, a, b, c, |a, b, c| permute(a, b, named_permute([0x5670, 0x6701, 0x7012, 0x0123], c))),
+            IntOp::PermuteRc8 => map3(d, a, b, c, |a, b, c| permute(a, b, named_permute([0x0000, 0x1111, 0x2222, 0x3333], c))),
+            IntOp::PermuteEcl => map3(d, a, b, c, |a, b, c| permute(a, b, named_permute([0x3210, 0x3211, 0x3222, 0x3333], c))),
+            IntOp::PermuteEcr => map3(d, a, b, c, |a, b, c| permute(a, b, named_permute([0x0000, 0x1110, 0x2210, 0x3210], c))),
+            IntOp::PermuteRc16 => map3(d, a, b, c, |a, b, c| permute(a, b, named_permute([0x1010, 0x3232, 0x1010, 0x3232], c))),
             IntOp::BfeS => map3(d, a, b, c, bfe_s),
             IntOp::BfeU => map3(d, a, b, c, bfe_u),
             IntOp::MaskClamp => map2(d, a, b, |pos, len| shl(if len > 31 { u32::MAX } else { (1 << (len & 31)) - 1 }, pos)),
