@@ -1,4 +1,5 @@
-//! `cargo xtask ptx`: kernels/cu/*.cu -> kernels/ptx/*.ptx through NVRTC, which needs no GPU and no CUDA toolkit.
+//! `cargo xtask ptx`: kernels/cu/*.cu -> kernels/ptx/*.ptx through NVRTC, which needs no GPU and no CUDA toolkit. The
+//! kernels with planted bugs, by which the sanitizers are tested, are compiled in the same way.
 
 mod compile;
 mod report;
@@ -12,6 +13,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
+
+/// Sources and PTX of the kernels with planted bugs.
+const PLANTED: (&str, &str) =
+    ("kernels/virtual_driver/tests/cu/planted", "kernels/virtual_driver/tests/ptx/planted");
 
 /// Compile the CUDA kernels to PTX.
 #[derive(Args)]
@@ -31,41 +36,56 @@ impl Ptx {
             return Ok(code);
         }
         let root = crate::workspace_root();
-        let folder = root.join("kernels/ptx");
-        let mut files: BTreeMap<String, String> = compile::all(&root)?;
+        let mut files: BTreeMap<String, String> = compile::all(&root, "kernels/cu")?;
         if self.report {
             let report = report::write(&files, &toolchain::ptxas()?)?;
             files.insert("REPORT.md".to_owned(), report);
         }
+        let code = self.bring(&root, "kernels/cu", "kernels/ptx", &files)?;
+        let planted = compile::all(&root, PLANTED.0)?;
+        let planted = self.bring(&root, PLANTED.0, PLANTED.1, &planted)?;
+        let is_fine = code == ExitCode::SUCCESS && planted == ExitCode::SUCCESS;
+        if !is_fine {
+            eprintln!("run `cargo xtask ptx --report` and commit what it writes");
+        }
+        Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Writes or checks the files of one folder.
+    fn bring(
+        &self,
+        root: &Path,
+        sources: &str,
+        target: &str,
+        files: &BTreeMap<String, String>,
+    ) -> Result<ExitCode> {
+        let folder = root.join(target);
         let mut code = ExitCode::SUCCESS;
-        for (name, text) in &files {
+        for (name, text) in files {
             let path = folder.join(name);
             if fs::read_to_string(&path).ok().as_ref() == Some(text) {
                 continue;
             }
             if self.check {
-                eprintln!("kernels/ptx/{name} differs from what kernels/cu gives");
+                eprintln!("{target}/{name} differs from what {sources} gives");
                 code = ExitCode::FAILURE;
             } else {
                 write(&path, text)?;
-                println!("wrote kernels/ptx/{name}");
+                println!("wrote {target}/{name}");
             }
         }
-        for name in orphans(&folder, &files)? {
+        for name in orphans(&folder, files)? {
             if self.check {
-                eprintln!("kernels/ptx/{name} has no source in kernels/cu");
+                eprintln!("{target}/{name} has no source in {sources}");
                 code = ExitCode::FAILURE;
             } else {
                 fs::remove_file(folder.join(&name)).with_context(|| format!("removing {name}"))?;
-                println!("removed kernels/ptx/{name}");
+                println!("removed {target}/{name}");
             }
         }
-        match code == ExitCode::SUCCESS {
-            true => println!(
-                "kernels/ptx is up to date: {} modules",
-                files.keys().filter(|n| n.ends_with(".ptx")).count()
-            ),
-            false => eprintln!("run `cargo xtask ptx --report` and commit kernels/ptx"),
+        if code == ExitCode::SUCCESS {
+            let modules = files.keys().filter(|name| name.ends_with(".ptx")).count();
+            println!("{target} is up to date: {modules} modules");
         }
         Ok(code)
     }

@@ -1,4 +1,5 @@
-//! The device of the conformance suite: launches go straight to the virtual machine, without the driver's API in between.
+//! The device of the conformance suite: launches go straight to the virtual machine, without the driver's API in between,
+//! and all of them under the sanitizers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,8 +8,9 @@ use goldlap_kernels::cuda::device::Device;
 use goldlap_kernels::cuda::launch::Launch;
 use goldlap_kernels::cuda::registry::Module;
 use goldlap_kernels::ops::error::OpError;
-use goldlap_virtual_driver::machine::{self, Image, LaunchSpec, Options};
+use goldlap_virtual_driver::machine::{Image, LaunchSpec, Options};
 use goldlap_virtual_driver::memory::{DeviceMemory, Fill, Kind};
+use goldlap_virtual_driver::sanitizer::{self, Checks};
 use goldlap_virtual_driver::{lower, ptx};
 
 /// The virtual machine, one device.
@@ -35,7 +37,7 @@ impl Drop for DirectMemory {
 
 impl DirectDevice {
     pub(crate) fn new() -> Self {
-        let memory = Arc::new(DeviceMemory::new(4 << 30, Fill::default()));
+        let memory = Arc::new(DeviceMemory::new(4 << 30, Fill::default()).watched());
         Self {
             memory,
             images: HashMap::new(),
@@ -101,8 +103,11 @@ impl Device for DirectDevice {
             params: launch.argument_bytes().to_vec(),
             cooperative: false,
         };
-        machine::launch(image, number, &spec, &memory, &options)
-            .map_err(|trap| OpError::new(kernel.name(), format!("{trap}")))
+        let outcome = sanitizer::launch(image, number, &spec, &memory, &options, Checks::ALL, &|_| None);
+        outcome.result.map_err(|trap| OpError::new(kernel.name(), format!("{trap}")))?;
+        let findings: Vec<String> = outcome.findings.iter().map(ToString::to_string).collect();
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+        Ok(())
     }
 
     unsafe fn capture(&mut self, launches: &[Launch]) -> Result<Option<Vec<Launch>>, OpError> {

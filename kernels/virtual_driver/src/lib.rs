@@ -18,6 +18,7 @@
 //! | `GOLDLAP_VIRTUAL_MEMORY` | bytes of each device, default half of the host's memory shared among all |
 //! | `GOLDLAP_THREADS` | host threads that run a kernel, default one per core |
 //! | `CUDA_VISIBLE_DEVICES` | as NVIDIA's driver reads it, by number |
+//! | `GOLDLAP_VCUDA_SANITIZE` | `1`, or a list of checks: see [`sanitizer`] |
 //! | `GOLDLAP_VCUDA_LOG` | file to which reports are appended, besides standard error |
 //! | `GOLDLAP_VCUDA_PTX` | folder into which the PTX text of every module is written |
 //! | `GOLDLAP_VCUDA_TRACE` | `1`: every call is told with its result |
@@ -37,3 +38,4 @@ pub mod lower;
 pub mod machine;
 pub mod memory;
 pub mod ptx;
+pub mod sanitizer;

@@ -14,15 +14,15 @@ const ARCHITECTURE: &str = "--gpu-architecture=compute_80";
 const WRITTEN_VERSION: &str = ".version 8.8";
 const NEEDED_VERSION: &str = ".version 7.8";
 
-/// Compiles kernels/cu/*.cu: name of the .ptx file -> its text.
-pub(super) fn all(root: &Path) -> Result<BTreeMap<String, String>> {
-    let folder = root.join("kernels/cu");
+/// Compiles the .cu files of a folder of the repository: name of the .ptx file -> its text.
+pub(super) fn all(root: &Path, sources: &str) -> Result<BTreeMap<String, String>> {
+    let folder = root.join(sources);
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "cu") {
             let stem = path.file_stem().context("a .cu file has a name")?.to_string_lossy().into_owned();
-            let text = compile(root, &path, &stem)?;
+            let text = compile(root, sources, &path, &stem)?;
             files.insert(format!("{stem}.ptx"), text);
         }
     }
@@ -30,18 +30,18 @@ pub(super) fn all(root: &Path) -> Result<BTreeMap<String, String>> {
     Ok(files)
 }
 
-fn compile(root: &Path, path: &Path, stem: &str) -> Result<String> {
+fn compile(root: &Path, sources: &str, path: &Path, stem: &str) -> Result<String> {
     let source = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let options = CompileOptions {
         // Fused multiply-adds are written, never inferred: bits must not hang on the compiler's taste.
         fmad: Some(false),
-        include_paths: vec![root.join("kernels/cu").display().to_string()],
+        include_paths: vec![root.join(sources).display().to_string()],
         options: [ARCHITECTURE, "-lineinfo", "--std=c++17", "-default-device"].map(str::to_owned).to_vec(),
         name: Some(path.display().to_string()),
         ..CompileOptions::default()
     };
     match compile_ptx_with_opts(source, options) {
-        Ok(ptx) => normalise(&ptx.to_src(), root, stem),
+        Ok(ptx) => normalise(&ptx.to_src(), root, &format!("{sources}/{stem}.cu")),
         Err(CompileError::CompileError { log, .. }) => {
             bail!("{}:\n{}", path.display(), log.to_string_lossy().trim_end())
         }
@@ -50,19 +50,19 @@ fn compile(root: &Path, path: &Path, stem: &str) -> Result<String> {
 }
 
 /// Takes the machine out of the text: paths become relative, the compiler's build number goes.
-fn normalise(ptx: &str, root: &Path, stem: &str) -> Result<String> {
+fn normalise(ptx: &str, root: &Path, source: &str) -> Result<String> {
     let prefix = format!("\"{}/", root.display());
     let mut text = format!(
-        "// Made from kernels/cu/{stem}.cu by `cargo xtask ptx` with NVRTC {}.{}; do not edit.\n",
+        "// Made from {source} by `cargo xtask ptx` with NVRTC {}.{}; do not edit.\n",
         super::toolchain::NVRTC_VERSION.0,
         super::toolchain::NVRTC_VERSION.1
     );
     for line in ptx.trim_end_matches('\0').lines().skip_while(|line| !line.starts_with(".version")) {
         if line.starts_with(".version") {
-            ensure!(line == WRITTEN_VERSION, "{stem}: NVRTC wrote `{line}`, expected `{WRITTEN_VERSION}`");
+            ensure!(line == WRITTEN_VERSION, "{source}: NVRTC wrote `{line}`, expected `{WRITTEN_VERSION}`");
             text.push_str(NEEDED_VERSION);
         } else if line.trim_start().starts_with(".file") {
-            ensure!(line.contains(&prefix), "{stem}: `{line}` lies outside the repository");
+            ensure!(line.contains(&prefix), "{source}: `{line}` lies outside the repository");
             text.push_str(&line.replace(&prefix, "\""));
         } else {
             text.push_str(line);

@@ -9,6 +9,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::driver::driver;
 use crate::driver::error::{Error, Result, name_of};
 use crate::driver::report;
 use crate::driver::stream::{self, Stream};
@@ -19,6 +20,10 @@ thread_local! {
 
 /// Runs the body of an exported function.
 pub(super) fn guard(name: &'static str, body: impl FnOnce() -> Result<()>) -> u32 {
+    let ledger = driver().ok().map(|driver| &driver.ledger).filter(|ledger| ledger.is_on());
+    if let Some(ledger) = ledger {
+        ledger.begin(name);
+    }
     let code = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => error.code(),
@@ -27,6 +32,9 @@ pub(super) fn guard(name: &'static str, body: impl FnOnce() -> Result<()>) -> u3
             Error::Unknown.code()
         }
     };
+    if let Some(ledger) = ledger {
+        ledger.end();
+    }
     if report::is_tracing() {
         let result = name_of(code).map_or("", |name| name.to_str().unwrap_or_default());
         report::tell(&format!("{name} -> {result}"));

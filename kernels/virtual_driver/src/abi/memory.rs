@@ -30,7 +30,8 @@ fn free(address: u64, kinds: &[Kind]) -> Result<()> {
         return Ok(());
     }
     let (driver, _) = begin()?;
-    let (_, owner) = driver.allocations.starting_at(address, kinds)?;
+    let found = driver.allocations.starting_at(address, kinds);
+    let (_, owner) = found.inspect_err(|_| driver.ledger.refused_free(address))?;
     for device in &driver.devices {
         if kinds.contains(&Kind::Host) || device.ordinal == owner.device {
             device.queue.drain()?;
@@ -161,7 +162,8 @@ api! {
 
     fn cuMemFreeAsync | cuMemFreeAsync_ptsz(address: u64, stream: usize) {
         let (driver, stream) = (driver()?, stream_of(stream)?);
-        driver.allocations.starting_at(address, &[Kind::Device, Kind::Managed])?;
+        let found = driver.allocations.starting_at(address, &[Kind::Device, Kind::Managed]);
+        found.inspect_err(|_| driver.ledger.refused_free(address))?;
         if stream.capture().is_some() {
             return stream.enqueue(Work::Free(address));
         }

@@ -8,10 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::context::Context;
+use super::driver;
 use super::error::{Error, Result};
 use super::handle::Handle;
 use super::pool::Pool;
-use crate::memory::{DeviceMemory, Fill, Kind, MemoryError, Region};
+use crate::memory::{Bounds, DeviceMemory, Fill, Kind, MemoryError, Region};
+use crate::sanitizer::Checks;
 
 impl From<MemoryError> for Error {
     fn from(error: MemoryError) -> Self {
@@ -62,9 +64,13 @@ fn counts(kind: Kind) -> bool {
 }
 
 impl Allocations {
-    /// `devices` devices with `limit` bytes each.
-    pub fn new(devices: usize, limit: u64) -> Self {
+    /// `devices` devices with `limit` bytes each. Without sanitizers kernels may go to the end of an allocation's last
+    /// granule, as on a GPU.
+    pub fn new(devices: usize, limit: u64, checks: Checks) -> Self {
+        let bounds = if checks.memory { Bounds::Exact } else { Bounds::Granules };
         let memory = DeviceMemory::new(limit.saturating_mul(devices as u64), Fill::default());
+        let memory = memory.with_bounds(bounds);
+        let memory = if checks.is_on() { memory.watched() } else { memory };
         let owners = Mutex::new(Owners { used: vec![0; devices], ..Owners::default() });
         Self { memory, limit, owners }
     }
@@ -108,6 +114,9 @@ impl Allocations {
             pool.take(bytes);
         }
         self.enter(address, device, context, pool, flags);
+        if let Ok(driver) = driver() {
+            driver.ledger.allocated(address);
+        }
         if counts(kind) {
             self.owners().used[device] += bytes;
         }
@@ -170,6 +179,9 @@ impl Allocations {
         if let Some(owner) = self.owners().owners.get_mut(&address) {
             owner.is_leaving = true;
         }
+        if let Ok(driver) = driver() {
+            driver.ledger.leaving(address);
+        }
     }
 
     /// Notes that a live range is a variable of a module in a context.
@@ -191,6 +203,9 @@ impl Allocations {
     /// `InvalidValue` where none does.
     pub fn free(&self, address: u64) -> Result<()> {
         let region = self.memory.free(address)?;
+        if let Ok(driver) = driver() {
+            driver.ledger.freed(address);
+        }
         let mut owners = self.owners();
         if let Some(owner) = owners.owners.remove(&address) {
             if let Some(pool) = &owner.pool {
@@ -204,14 +219,32 @@ impl Allocations {
         Ok(())
     }
 
+    fn left_where(&self, is_left: impl Fn(&Owner) -> bool) -> Vec<(u64, u64)> {
+        let owners = self.owners();
+        let left = owners.owners.iter().filter(|(_, owner)| !owner.is_variable && is_left(owner));
+        let addresses: Vec<u64> = left.map(|(&address, _)| address).collect();
+        drop(owners);
+        let mut left: Vec<(u64, u64)> = addresses
+            .into_iter()
+            .filter_map(|address| self.memory.find(address).map(|region| (address, region.bytes)))
+            .collect();
+        left.sort_unstable();
+        left
+    }
+
+    /// What a context has not freed, variables of modules excepted: address and bytes.
+    pub fn left_by(&self, context: Handle) -> Vec<(u64, u64)> {
+        self.left_where(|owner| owner.context == context)
+    }
+
+    /// What nobody has freed, nor is about to.
+    pub fn left(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.left_where(|owner| !owner.is_leaving).into_iter()
+    }
+
     /// Frees whatever a context leaves behind.
     pub fn free_all_of(&self, context: Handle) {
-        let left: Vec<u64> = {
-            let owners = self.owners();
-            let is_left = |owner: &Owner| owner.context == context && !owner.is_variable;
-            owners.owners.iter().filter(|(_, owner)| is_left(owner)).map(|(&at, _)| at).collect()
-        };
-        for address in left {
+        for (address, _) in self.left_by(context) {
             if self.free(address).is_err() {
                 let _ = self.unregister(address);
             }

@@ -4,7 +4,9 @@
 //! what does not is the program's own memory, for which the caller of the exported function answers.
 
 use super::allocation::Allocations;
+use super::driver;
 use super::error::{Error, Result};
+use crate::memory::Kind;
 
 /// What the program says an address is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +123,7 @@ impl Copy {
         let move_bytes = |to: u64, from: u64, bytes: u64| {
             // SAFETY: device ends were checked and are held alive, host ends are the caller's promise; `copy` allows overlap.
             unsafe { std::ptr::copy(from as *const u8, to as *mut u8, bytes as usize) };
+            note_copy(allocations, to, from, bytes);
         };
         if width == 0 || height == 0 || depth == 0 {
             return Ok(());
@@ -136,6 +139,21 @@ impl Copy {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells sanitizers that bytes have been copied; what was never written should not go to the host.
+fn note_copy(allocations: &Allocations, to: u64, from: u64, bytes: u64) {
+    let memory = allocations.memory();
+    memory.copy_written(to, from, bytes);
+    let Ok(driver) = driver() else { return };
+    let is_device = |address| memory.find(address).is_some_and(|region| region.kind == Kind::Device);
+    if driver.ledger.checks.uninitialised
+        && !is_device(to)
+        && let Some(byte) = memory.first_unwritten(from, bytes)
+        && let Some(region) = memory.find(from)
+    {
+        driver.ledger.unwritten_copy(byte, region.start, region.bytes);
     }
 }
 
@@ -203,6 +221,7 @@ impl Fill {
         for row in 0..self.height {
             let at = (self.address + row * self.pitch) as *mut u8;
             let width = self.width as usize;
+            allocations.memory().mark_written(at as u64, self.width * u64::from(self.element));
             // SAFETY: the whole range was checked to lie in a live allocation, which the snapshot holds; it is aligned
             // to the pattern, and device bytes are only touched through raw pointers.
             unsafe {

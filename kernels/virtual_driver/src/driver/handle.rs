@@ -33,6 +33,9 @@ impl<T> Default for Handles<T> {
 impl<T> Handles<T> {
     /// Enters an object under a number that it may want to know.
     pub fn insert(&self, handle: Handle, object: Arc<T>) {
+        if let Ok(driver) = super::driver() {
+            driver.ledger.made(std::any::type_name::<T>(), handle);
+        }
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(handle, object);
     }
 
@@ -54,6 +57,9 @@ impl<T> Handles<T> {
     /// # Errors
     /// `InvalidHandle` where no live object of this kind has the number.
     pub fn remove(&self, handle: Handle) -> Result<Arc<T>> {
+        if let Ok(driver) = super::driver() {
+            driver.ledger.destroyed(handle);
+        }
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&handle).ok_or(Error::InvalidHandle)
     }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::context::Context;
 use super::error::{Error, Result};
 use super::function::Function;
+use super::ledger::Ledger;
 use super::module::Module;
 use super::{attribute, driver, report};
 use crate::machine::{self, LaunchSpec, Options, TrapKind};
 use crate::memory::{DeviceMemory, Kind};
+use crate::sanitizer;
 
 /// A kernel with everything it needs to run.
 #[derive(Debug)]
@@ -70,12 +72,31 @@ impl Launch {
         let (image, memory) = (self.module.image(), driver.allocations.memory());
         let grid_workspace = if self.spec.cooperative { prepare_workspace(context, memory)? } else { 0 };
         let options = Options { grid_workspace, ..driver.machine.clone() };
+        if driver.ledger.is_on() {
+            return self.run_watched(&driver.ledger, memory, &options);
+        }
         let outcome = machine::launch(image, self.function.index, &self.spec, memory, &options);
         outcome.map_err(|trap| {
             let error = error_of(trap.kind);
             report::tell(&format!("{error}\n{trap}"));
             error
         })
+    }
+
+    /// Runs it under the sanitizers. Findings fail the launch as compute-sanitizer's errors do, by
+    /// `CUDA_ERROR_LAUNCH_FAILED`: for findings that hardware would not have stopped at, there is no code of their own.
+    fn run_watched(&self, ledger: &Ledger, memory: &DeviceMemory, options: &Options) -> Result<()> {
+        let (image, index) = (self.module.image(), self.function.index);
+        let describe = |address: u64| ledger.describe(address);
+        let outcome = sanitizer::launch(image, index, &self.spec, memory, options, ledger.checks, &describe);
+        outcome.findings.iter().for_each(|finding| ledger.tell(&finding.to_string()));
+        if let Err(trap) = outcome.result {
+            let error = error_of(trap.kind);
+            ledger.tell(&format!("{error}\n{trap}"));
+            return Err(error);
+        }
+        let is_fine = outcome.findings.is_empty() || ledger.checks.reports_only;
+        if is_fine { Ok(()) } else { Err(Error::LaunchFailed) }
     }
 }
 

@@ -73,6 +73,7 @@ impl WriteWord {
     pub fn run(&self, allocations: &Allocations) -> Result<()> {
         let _alive = allocations.memory().snapshot();
         check(allocations, self.address, self.is_wide).map_err(|_| Error::IllegalAddress)?;
+        allocations.memory().mark_written(self.address, if self.is_wide { 8 } else { 4 });
         // SAFETY: the word is aligned and lies in a live range that the snapshot holds; others touch it atomically or
         // through raw pointers.
         unsafe {

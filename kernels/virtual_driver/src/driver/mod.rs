@@ -22,6 +22,7 @@ pub mod graph;
 pub mod graph_exec;
 pub mod handle;
 pub mod launch;
+pub mod ledger;
 pub mod memory_word;
 pub mod module;
 pub mod node;
@@ -47,6 +48,7 @@ use function::Function;
 use graph::Graph;
 use graph_exec::GraphExec;
 use handle::{Handle, Handles};
+use ledger::Ledger;
 use module::{Kernel, Library, Module};
 use node::Node;
 use pool::Pool;
@@ -97,6 +99,8 @@ pub struct Driver {
     pub user_objects: Handles<UserObject>,
     /// Captures that go on.
     pub captures: Mutex<Vec<Arc<Capture>>>,
+    /// Who made and freed what, where sanitizers are on.
+    pub ledger: Ledger,
 }
 
 static DRIVER: OnceLock<Driver> = OnceLock::new();
@@ -130,8 +134,29 @@ pub fn initialise() -> Result<()> {
     if settings.devices.is_empty() {
         return Err(Error::NoDevice);
     }
-    DRIVER.get_or_init(|| Driver::new(&settings));
+    let driver = DRIVER.get_or_init(|| Driver::new(&settings));
+    if driver.ledger.is_on() {
+        close_at_exit();
+    }
     Ok(())
+}
+
+/// Has the ledger closed when the process ends.
+fn close_at_exit() {
+    unsafe extern "C" {
+        fn atexit(function: extern "C" fn()) -> i32;
+    }
+    extern "C" fn close() {
+        let close = std::panic::AssertUnwindSafe(|| driver().map(|driver| driver.ledger.close(driver)));
+        // A panic has nowhere to go while a process ends.
+        drop(std::panic::catch_unwind(close));
+    }
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: `atexit` of the C library may be called at any time; `close` lives as long as this library and neither
+        // unwinds nor needs anything that is gone by then.
+        unsafe { atexit(close) };
+    });
 }
 
 impl Driver {
@@ -147,7 +172,7 @@ impl Driver {
             pools.insert(device.default_pool.handle, Arc::clone(&device.default_pool));
         }
         Self {
-            allocations: Allocations::new(devices.len(), settings.memory),
+            allocations: Allocations::new(devices.len(), settings.memory, settings.checks),
             devices,
             machine: machine::Options { threads, ..machine },
             contexts: Handles::default(),
@@ -163,6 +188,7 @@ impl Driver {
             graph_execs: Handles::default(),
             user_objects: Handles::default(),
             captures: Mutex::default(),
+            ledger: Ledger::new(settings.checks),
         }
     }
 
@@ -174,8 +200,26 @@ impl Driver {
         usize::try_from(ordinal).ok().and_then(|n| self.devices.get(n)).ok_or(Error::InvalidDevice)
     }
 
+    /// Tells what a context that is gone still owns.
+    fn tell_leaks_of(&self, context: Handle) {
+        if !self.ledger.checks.leaks {
+            return;
+        }
+        let streams = self.streams.all().into_iter().filter(|stream| stream.context == context);
+        let events = self.events.all().into_iter().filter(|event| event.context == context);
+        let execs = self.graph_execs.all().into_iter().filter(|exec| exec.context().handle == context);
+        let modules = self.modules.all().into_iter().filter(|module| module.context == context);
+        let handles = streams.map(|stream| stream.handle).chain(events.map(|event| event.handle));
+        let handles = handles.chain(execs.map(|exec| exec.handle)).chain(modules.map(|module| module.handle));
+        self.ledger.leaked_objects(handles, "its context is destroyed");
+        for (address, bytes) in self.allocations.left_by(context) {
+            self.ledger.leaked_memory(address, bytes, "its context is destroyed");
+        }
+    }
+
     /// Takes away what belongs to a context that is gone.
     fn forget_context(&self, context: Handle) {
+        self.tell_leaks_of(context);
         for stream in self.streams.all().iter().filter(|stream| stream.context == context) {
             if let Some(capture) = stream.capture() {
                 capture::forget(&capture);

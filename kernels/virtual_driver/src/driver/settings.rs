@@ -1,11 +1,15 @@
 //! What the environment asks of the driver: how many devices, how large, which of them, on how many threads.
 
+use crate::sanitizer::Checks;
+
 /// Number of devices of the machine; 1 where it is not set.
 pub const DEVICES_VARIABLE: &str = "GOLDLAP_VIRTUAL_DEVICES";
 /// Bytes of memory of each device; where it is not set, half of the host's memory shared among all.
 pub const MEMORY_VARIABLE: &str = "GOLDLAP_VIRTUAL_MEMORY";
 /// Host threads that run a kernel's blocks; where it is not set, one per core.
 pub const THREADS_VARIABLE: &str = "GOLDLAP_THREADS";
+/// Sanitizers that are on; see [`Checks::parse`].
+pub const SANITIZE_VARIABLE: &str = "GOLDLAP_VCUDA_SANITIZE";
 /// Numbers of the devices that the process sees, in its order, as NVIDIA's driver reads it: the list ends at the first
 /// entry that is no device.
 pub const VISIBLE_VARIABLE: &str = "CUDA_VISIBLE_DEVICES";
@@ -22,6 +26,8 @@ pub struct Settings {
     pub memory: u64,
     /// Host threads; `None`: one per core.
     pub threads: Option<usize>,
+    /// Sanitizers.
+    pub checks: Checks,
 }
 
 impl Settings {
@@ -40,7 +46,10 @@ impl Settings {
             number(DEVICES_VARIABLE, &format!("a number from 1 to {MOST_DEVICES}"), &few)?.unwrap_or(1);
         let memory = number(MEMORY_VARIABLE, "a number of bytes", &|bytes| bytes > 0)?;
         let threads = number(THREADS_VARIABLE, "a number from 1 to 1024", &|n| (1..=1024).contains(&n))?;
+        let sanitize = get(SANITIZE_VARIABLE).unwrap_or_default();
+        let checks = Checks::parse(&sanitize).map_err(|what| format!("{SANITIZE_VARIABLE}: {what}"))?;
         Ok(Self {
+            checks,
             devices: visible(get(VISIBLE_VARIABLE).as_deref(), count as usize),
             memory: memory.unwrap_or((host_memory / 2 / count) & !0xF_FFFF),
             threads: threads.map(|threads| threads as usize),
@@ -89,9 +98,16 @@ mod tests {
     #[test]
     fn the_environment_decides_how_many_devices() {
         let plain = parse(&[]).unwrap();
-        assert_eq!(plain, Settings { devices: vec![0], memory: 8 << 30, threads: None });
+        assert_eq!(
+            plain,
+            Settings { devices: vec![0], memory: 8 << 30, threads: None, checks: Checks::NONE }
+        );
         let four = parse(&[(DEVICES_VARIABLE, "4"), (THREADS_VARIABLE, "2")]).unwrap();
-        assert_eq!(four, Settings { devices: vec![0, 1, 2, 3], memory: 2 << 30, threads: Some(2) });
+        assert_eq!(
+            four,
+            Settings { devices: vec![0, 1, 2, 3], memory: 2 << 30, threads: Some(2), checks: Checks::NONE }
+        );
+        assert_eq!(parse(&[(SANITIZE_VARIABLE, "1")]).unwrap().checks, Checks::ALL);
         assert_eq!(parse(&[(MEMORY_VARIABLE, "1000")]).unwrap().memory, 1000);
     }
 
@@ -107,7 +123,12 @@ mod tests {
     fn a_malformed_variable_is_named() {
         let refused = parse(&[(DEVICES_VARIABLE, "many")]).unwrap_err();
         assert_eq!(refused, "GOLDLAP_VIRTUAL_DEVICES: expected a number from 1 to 64, got 'many'");
-        for bad in [(DEVICES_VARIABLE, "0"), (MEMORY_VARIABLE, "x"), (THREADS_VARIABLE, "0")] {
+        for bad in [
+            (DEVICES_VARIABLE, "0"),
+            (MEMORY_VARIABLE, "x"),
+            (THREADS_VARIABLE, "0"),
+            (SANITIZE_VARIABLE, "yes"),
+        ] {
             assert!(parse(&[bad]).is_err(), "{bad:?}");
         }
     }

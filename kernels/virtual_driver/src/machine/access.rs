@@ -3,7 +3,8 @@
 use super::block::BlockSpace;
 use super::context::Context;
 use super::lanes::{L32, L64, LANES, for_each_isa};
-use super::observer::{Access, AccessKind, BlockObserver};
+use super::load_store::{Elements, held};
+use super::observer::{Access, AccessKind, BlockObserver, Change};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use super::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW};
@@ -20,6 +21,8 @@ pub(super) struct Intent {
     /// What addresses must be multiples of.
     pub(super) alignment: u32,
     pub(super) volatile: bool,
+    /// The registers that a store writes; only observers look.
+    pub(super) stored: Option<Elements>,
 }
 
 /// Lanes whose addresses lie in one space and have been checked.
@@ -140,7 +143,7 @@ fn verb(kind: AccessKind) -> &'static str {
         AccessKind::Store => "store",
         AccessKind::Atomic => "atomic",
         AccessKind::CopySource => "cp.async read",
-        AccessKind::CopyTarget => "cp.async write",
+        AccessKind::CopyTarget | AccessKind::CopyArrival => "cp.async write",
     }
 }
 
@@ -182,7 +185,7 @@ impl Warp {
         loop {
             let reached = self.check(context, space, intent, addresses, span)?;
             if B::ON {
-                self.tell(context, space, intent, addresses);
+                self.tell(context, space, intent, addresses, reached);
             }
             go(self, space, reached)?;
             if left == 0 {
@@ -248,7 +251,7 @@ impl Warp {
         addresses: &L64,
         (min, last): (u64, u64),
     ) -> Result<(), Box<Fault>> {
-        if let Some((start, end)) = context.memory.range_of(min)
+        if let Some((start, end)) = context.memory.reach_of(min)
             && min >= start
             && last <= end
             && last > min
@@ -258,20 +261,21 @@ impl Warp {
         }
         for lane in (0..32).filter(|lane| intent.mask >> lane & 1 == 1) {
             let address = addresses.0[lane as usize];
-            if !context.memory.contains(address, u64::from(intent.bytes)) {
+            if !context.memory.reaches(address, u64::from(intent.bytes)) {
                 return Err(not_allocated(context, intent, lane, address));
             }
         }
         Ok(())
     }
 
-    #[cold]
+    #[inline(never)]
     fn tell<B: BlockObserver>(
         &self,
         context: &Context<'_>,
         space: &mut BlockSpace<B>,
         intent: Intent,
         addresses: &L64,
+        at: Reached,
     ) {
         let offsets = match intent.space {
             MemorySpace::Shared | MemorySpace::Local | MemorySpace::Param => {
@@ -280,7 +284,16 @@ impl Warp {
             MemorySpace::Global | MemorySpace::Const | MemorySpace::Generic => addresses.0,
         };
         let reached = if intent.space == MemorySpace::Const { MemorySpace::Global } else { intent.space };
+        let change = |lane: u32| {
+            let address = addresses.0[lane as usize].wrapping_add(at.delta);
+            // SAFETY: `check` has found the lane's bytes inside live or shared memory and aligned.
+            let old = unsafe { held(address, intent.bytes) };
+            (old, intent.stored.map_or(0, |elements| self.stored(elements, lane as usize)))
+        };
+        let is_known =
+            intent.stored.is_some() && matches!(reached, MemorySpace::Global | MemorySpace::Shared);
         let access = Access {
+            change: is_known.then_some(Change(&change)),
             kind: intent.kind,
             space: reached,
             mask: intent.mask,

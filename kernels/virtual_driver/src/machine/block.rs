@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::fragments::Wait;
-use super::observer::{BlockObserver, Observer, Site, Synchronisation};
+use super::observer::{BlockObserver, Elsewhere, Observer, Site, Synchronisation};
 use super::trap::{Fault, Trap, TrapKind};
 use super::warp::Warp;
 use crate::isa::{BarrierKind, Op};
@@ -177,7 +177,7 @@ impl<B: BlockObserver> Block<B> {
         if !B::ON {
             return;
         }
-        let divergent = waiting.iter().any(|&w| !self.warps[w].others.is_empty());
+        let divergent = waiting.iter().find_map(|&w| self.warps[w].elsewhere());
         let warps = waiting.iter().fold(0, |mask, &w| mask | 1_u32.checked_shl(w as u32).unwrap_or(0));
         let site = self.warps[first].site(context);
         if let Some(observer) = &mut self.space.observer {
@@ -263,6 +263,12 @@ impl Warp {
             live: self.live(),
             block_dim: context.spec.block,
         }
+    }
+
+    /// Lanes that wait at another instruction than the first ones.
+    fn elsewhere(&self) -> Option<Elsewhere> {
+        let other = self.others.iter().find(|other| other.mask != 0 && other.pc != self.f.pc)?;
+        Some(Elsewhere { pc: other.pc, warp: self.index, lanes: other.mask, rest: (self.f.pc, self.f.mask) })
     }
 
     /// All fragments go on behind their barrier, with the reduction's result.

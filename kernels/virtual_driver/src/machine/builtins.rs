@@ -40,6 +40,7 @@ impl Warp {
                         word.0[lane as usize] = count;
                     }
                 }
+                self.tell_results(context, block, plan, lanes);
                 Ok(())
             }
             Builtin::Assertfail => {
@@ -84,6 +85,7 @@ impl Warp {
             bytes,
             alignment: bytes,
             volatile: false,
+            stored: None,
         };
         let mut value = 0;
         self.reach(context, block, intent, &L64([address; LANES]), |warp, _, reached| {

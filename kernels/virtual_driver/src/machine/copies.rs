@@ -64,7 +64,13 @@ impl Copies {
 
     /// Writes what a wait covers, oldest first: groups of the lanes in `mask` but the last `pending`; with `all` also
     /// copies in no group.
-    pub(super) fn wait(&mut self, mask: u32, pending: u32, all: bool, mut write: impl FnMut(u32, &[u8])) {
+    pub(super) fn wait(
+        &mut self,
+        mask: u32,
+        pending: u32,
+        all: bool,
+        mut write: impl FnMut(usize, u32, &[u8]),
+    ) {
         if self.open.is_empty() {
             return;
         }
@@ -81,7 +87,7 @@ impl Copies {
             while covered != 0 {
                 let lane = covered.trailing_zeros() as usize;
                 covered &= covered - 1;
-                write(copy.to[lane], &copy.data[lane][..copy.bytes as usize]);
+                write(lane, copy.to[lane], &copy.data[lane][..copy.bytes as usize]);
             }
         }
         let mut kept = 0;
@@ -109,17 +115,17 @@ mod tests {
             copies.commit(u32::MAX);
         }
         let mut seen = Vec::new();
-        copies.wait(u32::MAX, 1, false, |to, data| seen.push((to, data[0])));
+        copies.wait(u32::MAX, 1, false, |_, to, data| seen.push((to, data[0])));
         assert_eq!(seen, [(0, 0), (1, 1)]);
         assert!(copies.has_open(1) && !copies.has_open(2));
-        copies.wait(u32::MAX, 0, false, |to, _| seen.push((to, 9)));
+        copies.wait(u32::MAX, 0, false, |_, to, _| seen.push((to, 9)));
         assert_eq!(seen.len(), 3);
         // A copy that was never committed is covered by wait_all only.
         let data = copies.buffer();
         copies.issue(1, 4, [7; LANES], data);
-        copies.wait(u32::MAX, 0, false, |to, _| seen.push((to, 0)));
+        copies.wait(u32::MAX, 0, false, |_, to, _| seen.push((to, 0)));
         assert_eq!(seen.len(), 3);
-        copies.wait(u32::MAX, 0, true, |to, _| seen.push((to, 0)));
+        copies.wait(u32::MAX, 0, true, |_, to, _| seen.push((to, 0)));
         assert_eq!(seen.len(), 4);
     }
 }

@@ -6,7 +6,7 @@ use super::block::BlockSpace;
 use super::context::Context;
 use super::copies::Buffer;
 use super::lanes::{L64, LANES};
-use super::observer::{AccessKind, BlockObserver, Synchronisation};
+use super::observer::{Access, AccessKind, BlockObserver, Synchronisation};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use crate::isa::memory::{Address, MemorySpace};
@@ -29,7 +29,7 @@ unsafe fn copy_fixed(from: *const u8, to: *mut u8, bytes: usize) {
 }
 
 fn intent(kind: AccessKind, space: MemorySpace, mask: u32, bytes: u32) -> Intent {
-    Intent { kind, space, mask, bytes, alignment: bytes, volatile: false }
+    Intent { kind, space, mask, bytes, alignment: bytes, volatile: false, stored: None }
 }
 
 impl Warp {
@@ -111,6 +111,35 @@ impl Warp {
         Ok(())
     }
 
+    /// Tells the observer which bytes a wait has brought, run by run of one copy.
+    fn tell_arrivals<B: BlockObserver>(
+        &self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        arrived: &[(usize, u32, usize)],
+    ) {
+        let site = self.site(context);
+        let Some(observer) = &mut block.observer else { return };
+        let one_copy = |a: &(usize, u32, usize), b: &(usize, u32, usize)| a.0 < b.0 && a.2 == b.2;
+        for copy in arrived.chunk_by(one_copy) {
+            let (mut addresses, mut mask) = ([0; LANES], 0);
+            for &(lane, offset, _) in copy {
+                addresses[lane] = u64::from(offset);
+                mask |= 1 << lane;
+            }
+            let access = Access {
+                kind: AccessKind::CopyArrival,
+                space: MemorySpace::Shared,
+                mask,
+                addresses: &addresses,
+                bytes: copy[0].2 as u32,
+                volatile: false,
+                change: None,
+            };
+            observer.access(&site, &access);
+        }
+    }
+
     pub(super) fn copy_groups<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
@@ -122,11 +151,18 @@ impl Warp {
             let (pending, all) = (*pending, *all);
             self.note(context, block, Synchronisation::CopyWait { pending, all });
             let base = block.shared_address();
-            self.copies.wait(lanes, pending, all, |offset, data| {
+            let mut arrived: Vec<(usize, u32, usize)> = Vec::new();
+            self.copies.wait(lanes, pending, all, |lane, offset, data| {
+                if B::ON {
+                    arrived.push((lane, offset, data.len()));
+                }
                 let to = (base + u64::from(offset)) as *mut u8;
                 // SAFETY: the offset and size were checked against the block's shared memory when the copy was issued.
                 unsafe { copy_fixed(data.as_ptr(), to, data.len()) };
             });
+            if B::ON {
+                self.tell_arrivals(context, block, &arrived);
+            }
         } else {
             self.note(context, block, Synchronisation::CopyCommit);
             self.copies.commit(lanes);

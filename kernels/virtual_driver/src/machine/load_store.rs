@@ -77,6 +77,21 @@ unsafe fn gather(to: &mut L32, addresses: &L64, delta: u64, is_uniform: bool) {
     }
 }
 
+/// The bytes at an address, in the low bytes.
+///
+/// # Safety
+/// `address` is valid for `bytes` and aligned to it, `bytes` is 1, 2, 4, 8 or 16.
+pub(super) unsafe fn held(address: u64, bytes: u32) -> u128 {
+    // SAFETY: promised by the caller; the halves of an aligned 16 bytes are aligned.
+    unsafe {
+        if bytes == 16 {
+            u128::from(load_element(address, 8)) | u128::from(load_element(address + 8, 8)) << 64
+        } else {
+            load_element(address, bytes).into()
+        }
+    }
+}
+
 fn sign_extend(value: u64, bytes: u8) -> u64 {
     let shift = 64 - 8 * u32::from(bytes);
     (((value << shift) as i64) >> shift) as u64
@@ -104,6 +119,7 @@ impl Warp {
             bytes: elements.total(),
             alignment: elements.total(),
             volatile,
+            stored: None,
         };
         self.reach(context, block, intent, &addresses, |warp, _, reached| {
             if reached.space == MemorySpace::Local {
@@ -187,6 +203,7 @@ impl Warp {
             bytes: elements.total(),
             alignment: elements.total(),
             volatile,
+            stored: Some(elements),
         };
         self.reach(context, block, intent, &addresses, |warp, _, reached| {
             if reached.space == MemorySpace::Local {
@@ -224,6 +241,21 @@ impl Warp {
                 unsafe { store_element(addresses.0[lane].wrapping_add(delta), part_bytes.into(), value) };
             }
         }
+    }
+
+    /// What a store of the elements writes in a lane, in the low bytes.
+    pub(super) fn stored(&self, elements: Elements, lane: usize) -> u128 {
+        let Elements { bytes, count, registers, .. } = elements;
+        let words = if bytes < 4 { 1 } else { usize::from(bytes / 4) };
+        let mut value = 0_u128;
+        for part in (0..usize::from(count)).rev() {
+            for word in (0..words).rev() {
+                let bits = self.word(registers[part], bytes, word, lane);
+                let width = 8 * u32::from(bytes.min(4));
+                value = value << width | u128::from(bits & (u32::MAX >> (32 - width)));
+            }
+        }
+        value
     }
 
     /// Local memory is kept word by word, the 32 lanes of a word together.

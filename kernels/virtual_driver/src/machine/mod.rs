@@ -47,7 +47,10 @@ pub(crate) use atomics::{MBARRIER_COUNT_BITS, MBARRIER_PHASE_BIT};
 pub use image::Image;
 pub use lanes::Isa;
 pub use launch::{LaunchSpec, Options, launch, launch_with};
-pub use observer::{Access, AccessKind, BlockObserver, NoObserver, Observer, Site, Synchronisation};
+pub use observer::{
+    Access, AccessKind, BlockObserver, Change, Elsewhere, LaneError, NoObserver, Observer, Site,
+    Synchronisation,
+};
 pub use trap::{Trap, TrapKind};
 
 /// Generic addresses of shared memory carry these bits; no host address does.

@@ -19,6 +19,18 @@ pub enum AccessKind {
     CopySource,
     /// The write of a `cp.async`, when it is issued; the bytes appear at the wait.
     CopyTarget,
+    /// The bytes of a `cp.async` appear, at the wait of the thread that issued it.
+    CopyArrival,
+}
+
+/// What a store replaces and by what, lane by lane, in the low bytes; only to be asked for lanes of the access.
+#[derive(Clone, Copy)]
+pub struct Change<'a>(pub &'a dyn Fn(u32) -> (u128, u128));
+
+impl std::fmt::Debug for Change<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Change")
+    }
 }
 
 /// One access of up to 32 lanes. It has passed the checks of bounds and alignment.
@@ -36,6 +48,8 @@ pub struct Access<'a> {
     pub bytes: u32,
     /// `.volatile` or ordered.
     pub volatile: bool,
+    /// For stores to global and shared memory: what they change.
+    pub change: Option<Change<'a>>,
 }
 
 /// Where a warp stands.
@@ -59,6 +73,30 @@ pub struct Site<'a> {
     pub block_dim: [u32; 3],
 }
 
+/// Lanes that stand at another instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The instruction of the others.
+    pub pc: u32,
+    /// Their warp.
+    pub warp: u32,
+    /// Which lanes.
+    pub lanes: u32,
+    /// Where the rest of their warp stands.
+    pub rest: (u32, u32),
+}
+
+/// What is wrong with the lanes of a warp operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneError {
+    /// A lane executes it that its own mask does not name.
+    NotNamed,
+    /// A lane that the mask names executes it with another mask.
+    OtherMask,
+    /// A shuffle reads from a lane that the mask names but that has ended.
+    SourceEnded,
+}
+
 /// What a warp or block did to order its accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Synchronisation {
@@ -68,8 +106,13 @@ pub enum Synchronisation {
         id: u32,
         /// Warps that took part, by bit (warps 0 to 31).
         warps: u32,
-        /// Some warp's lanes arrived at different instructions, or not all of its live lanes arrived.
-        divergent: bool,
+        /// Where other lanes of one of the warps wait, if not at the same instruction.
+        divergent: Option<Elsewhere>,
+    },
+    /// The warp arrives at a block barrier without waiting.
+    Arrive {
+        /// Number of the barrier.
+        id: u32,
     },
     /// Lanes of a warp met.
     Warp {
@@ -97,6 +140,10 @@ pub trait Observer: Sync {
     fn open_block(&self, block: [u32; 3], shared_bytes: u32) -> Self::Block;
     /// A block ended (not called for the block that traps).
     fn close_block(&self, block: Self::Block);
+    /// Whether blocks must run one after the other in index order, so that what is observed does not hang on threads.
+    fn is_sequential(&self) -> bool {
+        false
+    }
 }
 
 /// Watches one block.
@@ -107,8 +154,12 @@ pub trait BlockObserver {
     fn access(&mut self, site: &Site<'_>, access: &Access<'_>);
     /// A synchronisation, before it takes effect.
     fn synchronise(&mut self, site: &Site<'_>, what: Synchronisation);
-    /// A shuffle or vote in which `missing` members did not take part or a source lane was not active.
-    fn lanes_missing(&mut self, site: &Site<'_>, members: u32, missing: u32);
+    /// A shuffle, vote or other warp operation with the mask `members`, in which `wrong` lanes are at fault.
+    fn wrong_lanes(&mut self, site: &Site<'_>, members: u32, wrong: u32, what: LaneError);
+    /// The lanes of the site enter a function: `bytes` of local memory from `start` are a new frame.
+    fn frame_opened(&mut self, site: &Site<'_>, start: u32, bytes: u32);
+    /// The lanes of the site pass `bytes` of local memory to or from a function.
+    fn passed(&mut self, site: &Site<'_>, from: u32, to: u32, bytes: u32);
     /// A warp's lanes ended; `pending_copies` says whether a `cp.async` was never waited for.
     fn exited(&mut self, site: &Site<'_>, pending_copies: bool);
 }
@@ -129,6 +180,8 @@ impl BlockObserver for NoObserver {
     const ON: bool = false;
     fn access(&mut self, _: &Site<'_>, _: &Access<'_>) {}
     fn synchronise(&mut self, _: &Site<'_>, _: Synchronisation) {}
-    fn lanes_missing(&mut self, _: &Site<'_>, _: u32, _: u32) {}
+    fn wrong_lanes(&mut self, _: &Site<'_>, _: u32, _: u32, _: LaneError) {}
+    fn frame_opened(&mut self, _: &Site<'_>, _: u32, _: u32) {}
+    fn passed(&mut self, _: &Site<'_>, _: u32, _: u32, _: u32) {}
     fn exited(&mut self, _: &Site<'_>, _: bool) {}
 }

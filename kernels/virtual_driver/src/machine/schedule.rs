@@ -50,7 +50,11 @@ where
         run_together(context, observer, blocks, &ends);
     } else {
         let small = blocks * u64::from(context.threads) < WORTH_SPREADING;
-        let threads = if is_ordered || small { 1 } else { context.options.threads.clamp(1, blocks as usize) };
+        let threads = if is_ordered || small || observer.is_sequential() {
+            1
+        } else {
+            context.options.threads.clamp(1, blocks as usize)
+        };
         let next = AtomicU64::new(0);
         if threads == 1 {
             work(context, observer, blocks, &next, &ends);

@@ -2,9 +2,10 @@
 
 use super::block::BlockSpace;
 use super::context::Context;
-use super::observer::BlockObserver;
+use super::observer::{Access, AccessKind, BlockObserver};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
+use crate::isa::memory::MemorySpace;
 use crate::isa::{CallPlan, Op, R};
 
 impl Warp {
@@ -21,9 +22,14 @@ impl Warp {
             Op::Call { function, plan } => {
                 self.narrow_to(lanes);
                 self.call(context, *function, plan)?;
+                self.tell_call(context, block, plan);
                 self.reschedule();
             }
-            Op::CallIndirect { address, plan } => self.call_indirect(context, lanes, *address, plan)?,
+            Op::CallIndirect { address, plan } => {
+                self.call_indirect(context, lanes, *address, plan)?;
+                self.tell_call(context, block, plan);
+                self.reschedule();
+            }
             Op::CallBuiltin { builtin, plan } => {
                 self.builtin(context, block, *builtin, plan, lanes)?;
                 self.f.pc += 1;
@@ -34,6 +40,7 @@ impl Warp {
                 if let Op::Call { plan, .. } | Op::CallIndirect { plan, .. } =
                     &context.program.code[call as usize].op
                 {
+                    self.tell_return(context, block, plan);
                     self.return_to(plan);
                 }
                 self.reschedule();
@@ -99,9 +106,64 @@ impl Warp {
         }
         let alike = (0..32).filter(|&lane| pointers[lane] == pointer).fold(0, |mask, lane| mask | 1 << lane);
         self.take_turns(lanes, alike & lanes);
-        self.call(context, function, plan)?;
-        self.reschedule();
-        Ok(())
+        self.call(context, function, plan)
+    }
+
+    /// The function just entered has a fresh frame, and its arguments in it.
+    fn tell_call<B: BlockObserver>(&self, context: &Context<'_>, block: &mut BlockSpace<B>, plan: &CallPlan) {
+        let (Some(observer), Some(caller)) = (&mut block.observer, self.f.callers.last()) else { return };
+        if B::ON {
+            let site = self.site(context);
+            let frame = context.program.functions[self.f.function as usize].frame_bytes;
+            observer.frame_opened(&site, self.f.local, frame);
+            for passed in &plan.arguments {
+                let (from, to) = (caller.local + passed.caller, self.f.local + passed.callee);
+                observer.passed(&site, from, to, passed.bytes);
+            }
+        }
+    }
+
+    /// The function about to be left passes its results.
+    fn tell_return<B: BlockObserver>(
+        &self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        plan: &CallPlan,
+    ) {
+        let (Some(observer), Some(caller)) = (&mut block.observer, self.f.callers.last()) else { return };
+        if B::ON {
+            let site = self.site(context);
+            for passed in &plan.results {
+                let (from, to) = (self.f.local + passed.callee, caller.local + passed.caller);
+                observer.passed(&site, from, to, passed.bytes);
+            }
+        }
+    }
+
+    /// The machine itself has written the results of a built-in function to the caller's frame.
+    pub(super) fn tell_results<B: BlockObserver>(
+        &self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        plan: &CallPlan,
+        lanes: u32,
+    ) {
+        let Some(observer) = &mut block.observer else { return };
+        if B::ON {
+            let site = self.site(context);
+            for result in &plan.results {
+                let access = Access {
+                    kind: AccessKind::Store,
+                    space: MemorySpace::Local,
+                    mask: lanes,
+                    addresses: &[u64::from(self.f.local + result.caller); 32],
+                    bytes: result.bytes,
+                    volatile: false,
+                    change: None,
+                };
+                observer.access(&site, &access);
+            }
+        }
     }
 
     fn exit<B: BlockObserver>(&mut self, context: &Context<'_>, block: &mut BlockSpace<B>, lanes: u32) {

@@ -4,13 +4,31 @@ use super::block::BlockSpace;
 use super::context::Context;
 use super::fragments::Wait;
 use super::lanes::{L32, LANES, int32};
-use super::observer::{BlockObserver, Synchronisation};
+use super::observer::{BlockObserver, LaneError, Synchronisation};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use crate::isa::arith::IntOp;
 use crate::isa::{BarrierKind, Op, R, ShuffleMode, VoteMode};
 
 type Done = Result<(), Box<Fault>>;
+
+/// The lane from which a lane reads; `None` where that is out of range.
+fn shuffle_source(mode: ShuffleMode, own: u32, by: u32, control: u32) -> Option<u32> {
+    let by = by & 31;
+    let (clamp, segment) = (control & 31, control >> 8 & 31);
+    let highest = (own & segment) | (clamp & !segment);
+    let lowest = own & segment;
+    let (source, inside) = match mode {
+        ShuffleMode::Up => (own.wrapping_sub(by), own as i32 - by as i32 >= highest as i32),
+        ShuffleMode::Down => (own + by, own + by <= highest),
+        ShuffleMode::Butterfly => (own ^ by, own ^ by <= highest),
+        ShuffleMode::Index => {
+            let source = lowest | (by & !segment);
+            (source, source <= highest)
+        }
+    };
+    inside.then_some(source & 31)
+}
 
 impl Warp {
     /// Whether all `members` that live are here. If not, the lanes wait at this instruction until they are.
@@ -59,7 +77,7 @@ impl Warp {
             | Op::Elect { members, .. } => {
                 let Some(groups) = self.groups(lanes, *members) else { return Ok(()) };
                 for (members, group) in groups {
-                    self.report(context, block, members, group);
+                    self.report(context, block, op, members, group);
                     self.group_op(context, op, group & members, group);
                 }
             }
@@ -73,6 +91,7 @@ impl Warp {
         &self,
         context: &Context<'_>,
         block: &mut BlockSpace<B>,
+        op: &Op,
         members: u32,
         group: u32,
     ) {
@@ -82,10 +101,20 @@ impl Warp {
         let site = self.site(context);
         if let Some(observer) = &mut block.observer {
             observer.synchronise(&site, Synchronisation::Warp { members });
-            // Executing lanes that the mask does not name, or named lanes that have ended.
-            let wrong = (group & !members) | (members & self.exited & self.existing);
-            if wrong != 0 {
-                observer.lanes_missing(&site, members, wrong);
+            let unnamed = group & !members;
+            if unnamed != 0 {
+                observer.wrong_lanes(&site, members, unnamed, LaneError::NotNamed);
+            }
+            // All live members have met, so one that is not in the group came with another mask.
+            let others = members & self.live() & !group;
+            if others != 0 && unnamed == 0 {
+                observer.wrong_lanes(&site, members, others, LaneError::OtherMask);
+            }
+            if let Op::Shuffle { mode, b, c, .. } = op {
+                let ended = self.ended_sources(*mode, *b, *c, group, members);
+                if ended != 0 {
+                    observer.wrong_lanes(&site, members, ended, LaneError::SourceEnded);
+                }
             }
         }
     }
@@ -147,24 +176,23 @@ impl Warp {
         let (a, b, c) = (self.r32(a), self.r32(b), self.r32(c));
         let mut valid = 0;
         let values = L32(std::array::from_fn(|lane| {
-            let (own, by, control) = (lane as u32, b.0[lane] & 31, c.0[lane]);
-            let (clamp, segment) = (control & 31, control >> 8 & 31);
-            let highest = (own & segment) | (clamp & !segment);
-            let lowest = own & segment;
-            let (source, inside) = match mode {
-                ShuffleMode::Up => (own.wrapping_sub(by), own as i32 - by as i32 >= highest as i32),
-                ShuffleMode::Down => (own + by, own + by <= highest),
-                ShuffleMode::Butterfly => (own ^ by, own ^ by <= highest),
-                ShuffleMode::Index => {
-                    let source = lowest | (by & !segment);
-                    (source, source <= highest)
-                }
-            };
-            let source = if inside { source & 31 } else { own };
-            valid |= u32::from(inside) << lane;
+            let source = shuffle_source(mode, lane as u32, b.0[lane], c.0[lane]);
+            valid |= u32::from(source.is_some()) << lane;
+            let source = source.unwrap_or(lane as u32);
             if group >> source & 1 == 1 { a.0[source as usize] } else { a.0[lane] }
         }));
         (values, valid)
+    }
+
+    /// Lanes of the group that read from a member that has ended.
+    fn ended_sources(&self, mode: ShuffleMode, b: R, c: R, group: u32, members: u32) -> u32 {
+        let ended = members & self.exited;
+        let reads_ended = |lane: &u32| {
+            let (b, c) = (self.lane32(b, *lane), self.lane32(c, *lane));
+            group >> lane & 1 == 1
+                && shuffle_source(mode, *lane, b, c).is_some_and(|source| ended >> source & 1 == 1)
+        };
+        if ended == 0 { 0 } else { (0..32).filter(reads_ended).fold(0, |lanes, lane| lanes | 1 << lane) }
     }
 
     fn reduce(&self, context: &Context<'_>, op: IntOp, a: R, active: u32) -> u32 {
@@ -211,6 +239,7 @@ impl Warp {
         if kind == BarrierKind::Arrive {
             // A warp arrives as a whole, when its last lanes do.
             if self.meet(lanes, self.live()) {
+                self.note(context, block, Synchronisation::Arrive { id });
                 block.arrive(id, count.unwrap_or(0));
                 self.f.pc += 1;
             }

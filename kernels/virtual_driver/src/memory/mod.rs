@@ -7,10 +7,17 @@
 //!
 //! Fresh memory is filled with 0xCD (as f32: -4.3e8), not with zeros: on hardware it holds whatever was there before, and
 //! programs that rely on zeros should be seen to. [`Fill`] lets an owner choose otherwise.
+//!
+//! How strictly a kernel's addresses are checked is the owner's choice too ([`Bounds`]). Copies and fills that the host
+//! asks for are always checked to the byte, as a real driver checks them.
 
 mod block;
+mod freed;
 mod snapshot;
 mod table;
+mod written;
 
+pub use freed::Freed;
 pub use snapshot::Snapshot;
-pub use table::{DeviceMemory, Fill, Kind, MemoryError, Region};
+pub use table::{Bounds, DeviceMemory, Fill, Kind, MemoryError, Region};
+pub use written::Written;

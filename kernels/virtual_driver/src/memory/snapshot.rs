@@ -2,7 +2,19 @@
 
 use std::sync::Arc;
 
+use super::Written;
 use super::block::HostBlock;
+
+/// One live range.
+#[derive(Clone, Debug)]
+pub(super) struct Range {
+    pub(super) start: u64,
+    /// Behind the last byte that was asked for.
+    pub(super) end: u64,
+    /// Behind the last byte that a kernel may touch.
+    pub(super) reach: u64,
+    pub(super) written: Option<Arc<Written>>,
+}
 
 /// Sorted live ranges; holds their memory alive.
 #[derive(Clone, Debug)]
@@ -10,31 +22,46 @@ pub struct Snapshot(Arc<Ranges>);
 
 #[derive(Debug)]
 struct Ranges {
-    /// (start, end), sorted, disjoint.
-    ranges: Vec<(u64, u64)>,
+    /// Sorted, disjoint.
+    ranges: Vec<Range>,
     _owners: Vec<Arc<HostBlock>>,
 }
 
 impl Snapshot {
-    pub(super) fn new(ranges: Vec<(u64, u64)>, owners: Vec<Arc<HostBlock>>) -> Self {
+    pub(super) fn new(ranges: Vec<Range>, owners: Vec<Arc<HostBlock>>) -> Self {
         Self(Arc::new(Ranges { ranges, _owners: owners }))
     }
 
-    /// The live range (start, end) that contains the address.
-    pub fn range_of(&self, address: u64) -> Option<(u64, u64)> {
-        let after = self.0.ranges.partition_point(|&(start, _)| start <= address);
-        let &(start, end) = self.0.ranges.get(after.checked_sub(1)?)?;
-        (address < end).then_some((start, end))
+    fn below(&self, address: u64) -> Option<&Range> {
+        let after = self.0.ranges.partition_point(|range| range.start <= address);
+        self.0.ranges.get(after.checked_sub(1)?)
+    }
+
+    /// What a kernel may touch (start, end) around the address; with [`super::Bounds::Granules`] it ends behind the
+    /// allocation's last granule.
+    pub fn reach_of(&self, address: u64) -> Option<(u64, u64)> {
+        let range = self.below(address)?;
+        (address < range.reach).then_some((range.start, range.reach))
+    }
+
+    /// Whether a kernel may touch `bytes` from `address`.
+    pub fn reaches(&self, address: u64, bytes: u64) -> bool {
+        self.reach_of(address).is_some_and(|(_, end)| bytes <= end - address)
     }
 
     /// Whether `bytes` from `address` lie in one live range.
     pub fn contains(&self, address: u64, bytes: u64) -> bool {
-        self.range_of(address).is_some_and(|(_, end)| bytes <= end - address)
+        self.below(address).is_some_and(|range| address < range.end && bytes <= range.end - address)
     }
 
-    /// The nearest live range at or below the address, for messages.
+    /// The nearest live range (start, end) at or below the address, for messages.
     pub fn nearest_below(&self, address: u64) -> Option<(u64, u64)> {
-        let after = self.0.ranges.partition_point(|&(start, _)| start <= address);
-        self.0.ranges.get(after.checked_sub(1)?).copied()
+        self.below(address).map(|range| (range.start, range.end))
+    }
+
+    /// Where the range around the address starts, and which of its bytes are written; `None` where nobody keeps count.
+    pub fn written(&self, address: u64) -> Option<(u64, &Written)> {
+        let range = self.below(address)?;
+        Some((range.start, range.written.as_deref()?))
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::Snapshot;
-use super::block::HostBlock;
+use super::block::{ALIGNMENT, HostBlock};
+use super::freed::Quarantine;
+use super::snapshot::Range;
+use super::{Freed, Snapshot, Written};
 
 /// What fresh memory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,17 @@ impl Default for Fill {
     fn default() -> Self {
         Fill::Pattern(0xCD)
     }
+}
+
+/// How strictly a kernel's addresses are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounds {
+    /// To the byte.
+    Exact,
+    /// To the end of the last 512 bytes of an allocation, the unit in which GPUs hand out memory: a kernel that reads a
+    /// little too far runs there too. (A GPU only traps outside its 2 MiB pages, but what lies behind the last granule
+    /// is another allocation there and nothing at all here.) Pinned and registered host memory is exact.
+    Granules,
 }
 
 /// Whose memory a range is.
@@ -84,6 +97,7 @@ struct Entry {
     bytes: u64,
     kind: Kind,
     block: Option<Arc<HostBlock>>,
+    written: Option<Arc<Written>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +105,11 @@ struct Table {
     live: BTreeMap<u64, Entry>,
     device_bytes: u64,
     snapshot: Option<Snapshot>,
+    freed: Quarantine,
+}
+
+fn is_counted(kind: Kind) -> bool {
+    matches!(kind, Kind::Device | Kind::Managed)
 }
 
 impl Table {
@@ -105,13 +124,28 @@ impl Table {
 pub struct DeviceMemory {
     limit: u64,
     fill: Fill,
+    bounds: Bounds,
+    is_watched: bool,
     table: RwLock<Table>,
 }
 
 impl DeviceMemory {
-    /// A device with `limit` bytes whose fresh memory holds `fill`.
+    /// A device with `limit` bytes whose fresh memory holds `fill`; bounds are exact, and nobody counts what is written.
     pub fn new(limit: u64, fill: Fill) -> Self {
-        Self { limit, fill, table: RwLock::default() }
+        Self { limit, fill, bounds: Bounds::Exact, is_watched: false, table: RwLock::default() }
+    }
+
+    /// The same with other bounds for kernels.
+    #[must_use]
+    pub fn with_bounds(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// The same for sanitizers: it knows which bytes of device memory were ever written, and keeps freed memory back so
+    /// that its addresses are not used again at once. It costs an eighth more memory.
+    #[must_use]
+    pub fn watched(self) -> Self {
+        Self { is_watched: true, ..self }
     }
 
     fn read_table(&self) -> RwLockReadGuard<'_, Table> {
@@ -135,18 +169,68 @@ impl DeviceMemory {
     /// # Errors
     /// [`MemoryError::OutOfMemory`] where the device or the host has not so much.
     pub fn allocate(&self, bytes: u64, kind: Kind) -> Result<u64, MemoryError> {
-        let counted = matches!(kind, Kind::Device | Kind::Managed);
+        let counted = is_counted(kind);
         let (limit, free) = self.size_and_free();
         let full = MemoryError::OutOfMemory { asked: bytes, free, limit };
         if counted && bytes > free {
             return Err(full);
         }
-        let block = Arc::new(HostBlock::new(bytes, self.fill).ok_or(full)?);
+        let mapped = if self.has_granules(kind) { bytes.next_multiple_of(ALIGNMENT as u64) } else { bytes };
+        let block = Arc::new(HostBlock::new(mapped, self.fill).ok_or(full)?);
+        // What the host writes to pinned or managed memory goes past us.
+        let is_known = self.is_watched && kind == Kind::Device;
+        let written = is_known.then(|| Arc::new(Written::new(bytes.max(1))));
         let address = block.address();
         let mut table = self.write_table();
         table.device_bytes += if counted { bytes } else { 0 };
-        table.live.insert(address, Entry { bytes: bytes.max(1), kind, block: Some(block) });
+        table.live.insert(address, Entry { bytes: bytes.max(1), kind, block: Some(block), written });
         Ok(address)
+    }
+
+    fn has_granules(&self, kind: Kind) -> bool {
+        self.bounds == Bounds::Granules && is_counted(kind)
+    }
+
+    /// The range around an address that was freed lately, where the memory is watched.
+    pub fn find_freed(&self, address: u64) -> Option<Freed> {
+        self.read_table().freed.find(address)
+    }
+
+    /// Notes that bytes were written by other means than [`DeviceMemory::write`].
+    pub fn mark_written(&self, address: u64, bytes: u64) {
+        if self.is_watched
+            && let Some((start, written)) = self.snapshot().written(address)
+        {
+            written.mark(address - start, bytes);
+        }
+    }
+
+    /// Notes that bytes were copied: what was never written at the source is not written at the target either.
+    pub fn copy_written(&self, to: u64, from: u64, bytes: u64) {
+        if !self.is_watched {
+            return;
+        }
+        let snapshot = self.snapshot();
+        let source = snapshot.written(from).filter(|_| snapshot.contains(from, bytes));
+        match (snapshot.written(to).filter(|_| snapshot.contains(to, bytes)), source) {
+            (Some((start, target)), Some((from_start, source)))
+                if !source.is_whole(from - from_start, bytes) =>
+            {
+                target.copy_from(to - start, source, from - from_start, bytes);
+            }
+            (Some((start, target)), _) => target.mark(to - start, bytes),
+            (None, _) => {}
+        }
+    }
+
+    /// The address of the first byte of a range that was never written, where that is known.
+    pub fn first_unwritten(&self, address: u64, bytes: u64) -> Option<u64> {
+        if !self.is_watched {
+            return None;
+        }
+        let snapshot = self.snapshot();
+        let (start, written) = snapshot.written(address).filter(|_| snapshot.contains(address, bytes))?;
+        written.first_unwritten(address - start, bytes).map(|offset| start + offset)
     }
 
     /// Frees the allocation (not a registration) that starts at `address`. A launch that runs keeps the memory alive until it ends.
@@ -163,10 +247,14 @@ impl DeviceMemory {
         let Some(entry) = fits.then(|| table.live.remove(&address)).flatten() else {
             return Err(MemoryError::NotAnAllocation(address));
         };
-        if matches!(entry.kind, Kind::Device | Kind::Managed) {
+        if is_counted(entry.kind) {
             table.device_bytes = table.device_bytes.saturating_sub(entry.bytes);
         }
-        Ok(Region { start: address, bytes: entry.bytes, kind: entry.kind })
+        let region = Region { start: address, bytes: entry.bytes, kind: entry.kind };
+        if self.is_watched {
+            table.freed.add(region, entry.block);
+        }
+        Ok(region)
     }
 
     /// Makes host memory of the program reachable by kernels.
@@ -183,7 +271,10 @@ impl DeviceMemory {
         if below.is_some_and(|(&start, entry)| start + entry.bytes > address) {
             return Err(MemoryError::Overlap { address, bytes });
         }
-        table.live.insert(address, Entry { bytes: bytes.max(1), kind: Kind::Registered, block: None });
+        table.live.insert(
+            address,
+            Entry { bytes: bytes.max(1), kind: Kind::Registered, block: None, written: None },
+        );
         Ok(())
     }
 
@@ -226,7 +317,12 @@ impl DeviceMemory {
             return snapshot.clone();
         }
         let mut table = self.write_table();
-        let ranges = table.live.iter().map(|(&start, entry)| (start, start + entry.bytes)).collect();
+        let range = |(&start, entry): (&u64, &Entry)| {
+            let unit = if self.has_granules(entry.kind) { ALIGNMENT as u64 } else { 1 };
+            let reach = start + entry.bytes.next_multiple_of(unit);
+            Range { start, end: start + entry.bytes, reach, written: entry.written.clone() }
+        };
+        let ranges = table.live.iter().map(range).collect();
         let owners = table.live.values().filter_map(|entry| entry.block.clone()).collect();
         let snapshot = Snapshot::new(ranges, owners);
         table.snapshot = Some(snapshot.clone());
@@ -242,6 +338,7 @@ impl DeviceMemory {
         self.check_in(&snapshot, address, bytes.len() as u64)?;
         // SAFETY: the snapshot holds the whole range alive; device bytes are only touched through raw pointers.
         unsafe { std::ptr::copy(bytes.as_ptr(), address as *mut u8, bytes.len()) };
+        self.mark_written(address, bytes.len() as u64);
         Ok(())
     }
 

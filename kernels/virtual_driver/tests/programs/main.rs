@@ -5,6 +5,7 @@ mod cooperative;
 mod cudarc_safe;
 mod failures;
 mod order;
+mod sanitized;
 mod selection;
 mod third_party;
 mod virtual_process;

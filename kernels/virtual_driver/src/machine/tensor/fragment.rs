@@ -122,6 +122,7 @@ impl Warp {
                 bytes,
                 alignment: bytes,
                 volatile: false,
+                stored: None,
             };
             self.reach(context, block, intent, &addresses, |_, _, reached| {
                 refuse_local(reached.space, reached.mask, reached.span.min)?;
@@ -162,6 +163,7 @@ impl Warp {
                 bytes,
                 alignment: bytes,
                 volatile: false,
+                stored: None,
             };
             self.reach(context, block, intent, &addresses, |_, _, reached| {
                 refuse_local(reached.space, reached.mask, reached.span.min)?;

@@ -45,8 +45,15 @@ impl Warp {
         let mut addresses = L64::ZERO;
         self.addresses(context, address, &mut addresses);
         let mask = rows_mask(count) & lanes;
-        let intent =
-            Intent { kind: AccessKind::Load, space, mask, bytes: 16, alignment: 16, volatile: false };
+        let intent = Intent {
+            kind: AccessKind::Load,
+            space,
+            mask,
+            bytes: 16,
+            alignment: 16,
+            volatile: false,
+            stored: None,
+        };
         let mut matrices = [L32::ZERO; 4];
         self.reach(context, block, intent, &addresses, |_, _, reached| {
             if reached.space == MemorySpace::Local {
@@ -84,8 +91,15 @@ impl Warp {
         let mut addresses = L64::ZERO;
         self.addresses(context, address, &mut addresses);
         let mask = rows_mask(count) & lanes;
-        let intent =
-            Intent { kind: AccessKind::Store, space, mask, bytes: 16, alignment: 16, volatile: false };
+        let intent = Intent {
+            kind: AccessKind::Store,
+            space,
+            mask,
+            bytes: 16,
+            alignment: 16,
+            volatile: false,
+            stored: None,
+        };
         let matrices: Vec<L32> =
             a.iter().map(|&r| if is_transposed { transposed(self.r32(r)) } else { *self.r32(r) }).collect();
         self.reach(context, block, intent, &addresses, |_, _, reached| {
