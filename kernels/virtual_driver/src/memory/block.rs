@@ -5,7 +5,7 @@ use std::alloc::{Layout, alloc, alloc_zeroed, dealloc};
 use super::Fill;
 
 /// How every allocation is aligned, in bytes: the granularity in which hardware divides its pages among small ones.
-const ALIGNMENT: usize = 512;
+pub(super) const ALIGNMENT: usize = 512;
 /// From this size on an allocation has pages of its own.
 const PAGED_FROM: u64 = 1 << 20;
 /// A page of a device. Programs rely on the alignment of large allocations (Taichi takes 4 KiB for granted).

@@ -1,5 +1,7 @@
 //! Watches one block: every access against the shadow of what it touches, every synchronisation into the clocks.
 
+use std::collections::HashMap;
+
 use super::clocks::Clocks;
 use super::launch::{LaunchWatch, State};
 use super::local::LocalWritten;
@@ -23,6 +25,8 @@ pub(super) struct BlockWatch<'l> {
     /// What was published through shared memory.
     shared_releases: Releases,
     local: LocalWritten,
+    /// How many publications a warp has learned from: by warp, whether in shared memory, address.
+    learned: HashMap<(u32, bool, u64), usize>,
 }
 
 /// The lanes of a mask.
@@ -32,6 +36,15 @@ fn lanes(mask: u32) -> impl Iterator<Item = u32> {
         let lane = left.trailing_zeros();
         left &= left.wrapping_sub(1);
         (lane < 32).then_some(lane)
+    })
+}
+
+/// The addresses of an access; neighbouring lanes with the same one count once.
+fn distinct(access: &Access<'_>) -> impl Iterator<Item = u64> {
+    let mut last = None;
+    lanes(access.mask).filter_map(move |lane| {
+        let address = access.addresses[lane as usize];
+        (last.replace(address) != Some(address)).then_some(address)
     })
 }
 
@@ -48,6 +61,11 @@ fn pieces(address: u64, bytes: u32) -> impl Iterator<Item = (u64, u32)> {
         at += u64::from(size);
         Some(piece)
     })
+}
+
+/// Accesses after which the bytes are written.
+fn writes(kind: AccessKind) -> bool {
+    matches!(kind, AccessKind::Store | AccessKind::Atomic)
 }
 
 /// Accesses that need what they read to be there.
@@ -71,6 +89,7 @@ impl<'l> BlockWatch<'l> {
             shared_shadow,
             shared_releases: Releases::default(),
             local: LocalWritten::default(),
+            learned: HashMap::new(),
         }
     }
 
@@ -138,15 +157,17 @@ impl<'l> BlockWatch<'l> {
         if !access.volatile || !returns || log.is_empty() {
             return;
         }
-        for lane in lanes(access.mask) {
-            let address = access.addresses[lane as usize];
+        for address in distinct(access) {
             let count = log.count(address);
             if count == 0 {
                 continue;
             }
-            for release in log.of_block(address, self.linear) {
+            let learned = self.learned.entry((site.warp, access.space == MemorySpace::Shared, address));
+            let learned = learned.or_insert(0);
+            for release in log.of_block(address, self.linear, *learned) {
                 self.clocks.learn(site.warp, release.warp, &release.in_block);
             }
+            *learned = count;
             if access.space != MemorySpace::Shared {
                 self.clocks.acquire(site.warp, Acquired { address, count });
             }
@@ -164,7 +185,7 @@ impl<'l> BlockWatch<'l> {
         }
         let Some((in_block, in_device, acquired)) = self.clocks.published(site.warp) else { return };
         let log = releases.unwrap_or(&mut self.shared_releases);
-        for lane in lanes(access.mask) {
+        for address in distinct(access) {
             let release = Release {
                 block: self.linear,
                 warp: site.warp as u8,
@@ -172,7 +193,7 @@ impl<'l> BlockWatch<'l> {
                 in_device: in_device.clone(),
                 acquired: acquired.clone(),
             };
-            log.publish(access.addresses[lane as usize], release);
+            log.publish(address, release);
         }
     }
 
@@ -197,11 +218,13 @@ impl<'l> BlockWatch<'l> {
                     self.add_missing_wait(site, access, lane, issue);
                 }
                 mask &= !(1 << lane);
-            } else if reads(access.kind) {
-                if let Some(byte) = self.shared.first_unwritten(at, bytes).filter(|_| checks.uninitialised) {
-                    self.add_uninitialised(&mut launch.state(), site, access, lane, byte);
-                }
-            } else if access.kind == AccessKind::Store {
+            } else if checks.uninitialised
+                && reads(access.kind)
+                && let Some(byte) = self.shared.first_unwritten(at, bytes)
+            {
+                self.add_uninitialised(&mut launch.state(), site, access, lane, byte);
+            }
+            if writes(access.kind) {
                 self.shared.mark_aligned(at, bytes);
             }
             if access.kind == AccessKind::CopyTarget {
@@ -222,10 +245,13 @@ impl<'l> BlockWatch<'l> {
         for lane in lanes(access.mask) {
             let address = access.addresses[lane as usize];
             let Some((start, written)) = memory.written(address) else { continue };
-            if !reads(access.kind) {
-                written.mark(address - start, bytes);
-            } else if let Some(offset) = written.first_unwritten(address - start, bytes) {
+            if reads(access.kind)
+                && let Some(offset) = written.first_unwritten(address - start, bytes)
+            {
                 self.add_uninitialised(state, site, access, lane, start + offset);
+            }
+            if writes(access.kind) {
+                written.mark(address - start, bytes);
             }
         }
     }

@@ -75,7 +75,7 @@ impl fmt::Display for Party {
             write!(f, "{file}:{line}, ")?;
         }
         let ([bx, by, bz], [tx, ty, tz]) = (self.block, self.thread);
-        write!(f, "PTX line {}: {}\n", self.ptx_line, self.instruction)?;
+        writeln!(f, "PTX line {}: {}", self.ptx_line, self.instruction)?;
         write!(f, "    in block ({bx}, {by}, {bz}), thread ({tx}, {ty}, {tz})")
     }
 }

@@ -132,7 +132,9 @@ fn say_more(trap: &mut Trap, memory: &DeviceMemory, describe: &dyn Fn(u64) -> Op
         trap.what += &format!("; use after free: byte {offset} of the {bytes} that were at 0x{start:x}");
         Some(start)
     } else {
-        memory.snapshot().nearest_below(address).map(|(start, _)| start)
+        // What lies further away has nothing to do with it.
+        let near = |&(_, end): &(u64, u64)| address.saturating_sub(end) < 1 << 20;
+        memory.snapshot().nearest_below(address).filter(near).map(|(start, _)| start)
     };
     if let Some(more) = start.and_then(describe) {
         trap.what += &format!(", {more}");

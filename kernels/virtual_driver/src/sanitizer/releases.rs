@@ -62,11 +62,12 @@ impl Releases {
         self.0.get(&address).map_or(0, |log| log.releases.len())
     }
 
-    /// The publications at an address by warps of a block.
-    pub(super) fn of_block(&self, address: u64, block: u32) -> impl Iterator<Item = &Release> {
+    /// The publications at an address by warps of a block, but for the first `known` of all.
+    pub(super) fn of_block(&self, address: u64, block: u32, known: usize) -> impl Iterator<Item = &Release> {
         let log = self.0.get(&address);
         let indices = log.and_then(|log| log.of_block.get(&block)).map_or(&[][..], Vec::as_slice);
-        indices.iter().filter_map(move |&index| log?.releases.get(index))
+        let first = indices.partition_point(|&index| index < known);
+        indices[first..].iter().filter_map(move |&index| log?.releases.get(index))
     }
 
     /// Whether who has acquired so much knows what a warp of a block had done by `clock`.

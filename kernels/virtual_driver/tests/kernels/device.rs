@@ -1,9 +1,10 @@
-//! A device for tests: programs from PTX text, buffers of plain numbers, launches.
+//! A device for tests: programs from PTX text, buffers of plain numbers, launches, all of them under the sanitizers.
 
 use std::sync::Arc;
 
-use goldlap_virtual_driver::machine::{Image, LaunchSpec, Options, Trap, launch};
+use goldlap_virtual_driver::machine::{Image, LaunchSpec, Options, Trap};
 use goldlap_virtual_driver::memory::{DeviceMemory, Fill, Kind};
+use goldlap_virtual_driver::sanitizer::{Checks, launch};
 use goldlap_virtual_driver::{lower, ptx};
 
 /// A kernel argument.
@@ -18,6 +19,7 @@ pub(crate) struct Device {
     pub(crate) memory: DeviceMemory,
     pub(crate) image: Image,
     pub(crate) options: Options,
+    pub(crate) checks: Checks,
 }
 
 impl Device {
@@ -25,9 +27,9 @@ impl Device {
     pub(crate) fn load(text: &str) -> Device {
         let module = ptx::parse(text).unwrap_or_else(|diagnostics| panic!("{}", list(&diagnostics)));
         let program = lower::lower(&module).unwrap_or_else(|diagnostics| panic!("{}", list(&diagnostics)));
-        let memory = DeviceMemory::new(1 << 30, Fill::default());
+        let memory = DeviceMemory::new(1 << 30, Fill::default()).watched();
         let image = Image::load(Arc::new(program), &memory).unwrap();
-        Device { memory, image, options: Options { threads: 2, ..Options::default() } }
+        Device { memory, image, options: Options { threads: 2, ..Options::default() }, checks: Checks::ALL }
     }
 
     pub(crate) fn upload_u32(&self, values: &[u32]) -> u64 {
@@ -74,7 +76,11 @@ impl Device {
             params[start..start + param.bytes as usize].copy_from_slice(&bytes[..param.bytes as usize]);
         }
         let spec = LaunchSpec { grid, block, dynamic_shared, params, cooperative: false };
-        launch(&self.image, number, &spec, &self.memory, &self.options)
+        let (memory, options) = (&self.memory, &self.options);
+        let outcome = launch(&self.image, number, &spec, memory, options, self.checks, &|_| None);
+        let findings: Vec<String> = outcome.findings.iter().map(ToString::to_string).collect();
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+        outcome.result
     }
 
     pub(crate) fn launch(

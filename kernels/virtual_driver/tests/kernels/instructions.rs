@@ -56,7 +56,9 @@ fn kernel(index: usize, case: &Case) -> String {
 pub(crate) fn run(cases: &[Case]) {
     let header = ".version 8.8\n.target sm_80\n.address_size 64\n".to_owned();
     let text = cases.iter().enumerate().fold(header, |text, (index, case)| text + &kernel(index, case));
-    let device = Device::load(&text);
+    let mut device = Device::load(&text);
+    // All lanes write the same two words: a row is one instruction, not a program.
+    device.checks.races = false;
     let mut wrong = String::new();
     for (index, case) in cases.iter().enumerate() {
         let out = device.upload_u32(&[0; 2]);

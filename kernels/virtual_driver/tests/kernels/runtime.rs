@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use goldlap_virtual_driver::machine::{
-    Access, AccessKind, BlockObserver, Isa, LaunchSpec, Observer, Site, Synchronisation, TrapKind,
+    Access, AccessKind, BlockObserver, Isa, LaneError, LaunchSpec, Observer, Site, Synchronisation, TrapKind,
     launch_with,
 };
 use goldlap_virtual_driver::{lower, ptx};
@@ -217,14 +217,19 @@ impl BlockObserver for Counts {
         match access.kind {
             AccessKind::Load => self.loads += access.mask.count_ones(),
             AccessKind::Store => self.stores += access.mask.count_ones(),
-            AccessKind::Atomic | AccessKind::CopySource | AccessKind::CopyTarget => {}
+            AccessKind::Atomic
+            | AccessKind::CopySource
+            | AccessKind::CopyTarget
+            | AccessKind::CopyArrival => {}
         }
     }
     fn synchronise(&mut self, _: &Site<'_>, what: Synchronisation) {
         self.barriers +=
-            u32::from(matches!(what, Synchronisation::BlockBarrier { id: 0, warps: 3, divergent: false }));
+            u32::from(matches!(what, Synchronisation::BlockBarrier { id: 0, warps: 3, divergent: None }));
     }
-    fn lanes_missing(&mut self, _: &Site<'_>, _: u32, _: u32) {}
+    fn wrong_lanes(&mut self, _: &Site<'_>, _: u32, _: u32, _: LaneError) {}
+    fn frame_opened(&mut self, _: &Site<'_>, _: u32, _: u32) {}
+    fn passed(&mut self, _: &Site<'_>, _: u32, _: u32, _: u32) {}
     fn exited(&mut self, site: &Site<'_>, _: bool) {
         self.exits += site.mask.count_ones();
     }
