@@ -219,17 +219,15 @@ impl Allocations {
         Ok(())
     }
 
+    /// Address and bytes of what is left, in the order in which it was allocated.
     fn left_where(&self, is_left: impl Fn(&Owner) -> bool) -> Vec<(u64, u64)> {
         let owners = self.owners();
         let left = owners.owners.iter().filter(|(_, owner)| !owner.is_variable && is_left(owner));
-        let addresses: Vec<u64> = left.map(|(&address, _)| address).collect();
+        let mut left: Vec<(u64, u64)> = left.map(|(&address, owner)| (owner.id, address)).collect();
         drop(owners);
-        let mut left: Vec<(u64, u64)> = addresses
-            .into_iter()
-            .filter_map(|address| self.memory.find(address).map(|region| (address, region.bytes)))
-            .collect();
         left.sort_unstable();
-        left
+        let with_bytes = |(_, address)| self.memory.find(address).map(|region| (address, region.bytes));
+        left.into_iter().filter_map(with_bytes).collect()
     }
 
     /// What a context has not freed, variables of modules excepted: address and bytes.

@@ -93,10 +93,14 @@ impl Launch {
         if let Err(trap) = outcome.result {
             let error = error_of(trap.kind);
             ledger.tell(&format!("{error}\n{trap}"));
+            ledger.fail();
             return Err(error);
         }
-        let is_fine = outcome.findings.is_empty() || ledger.checks.reports_only;
-        if is_fine { Ok(()) } else { Err(Error::LaunchFailed) }
+        if outcome.findings.is_empty() || ledger.checks.reports_only {
+            return Ok(());
+        }
+        ledger.fail();
+        Err(Error::LaunchFailed)
     }
 }
 

@@ -4,14 +4,15 @@
 //! - a free of what is no allocation, or was freed before: both calls are named (`memcheck`);
 //! - what a context still owns when it is destroyed, and what is left when the process ends: allocations, modules,
 //!   streams, events, graphs, each with the call that made it (`leakcheck`). compute-sanitizer looks only when a context
-//!   is destroyed; programs that never destroy theirs are told at the end here;
+//!   is destroyed; programs that never destroy theirs are told at the end here. After a launch that failed nothing can be
+//!   freed any more, so nothing is told;
 //! - a copy to the host of bytes that nobody wrote (`initcheck`). The copy is done and succeeds.
 //!
 //! Calls of a process are numbered from 1 in the order in which they begin, `cuInit` excepted.
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::handle::Handle;
@@ -67,6 +68,7 @@ pub struct Ledger {
     pub checks: Checks,
     calls: AtomicU64,
     errors: AtomicU64,
+    has_failed: AtomicBool,
     book: Mutex<Book>,
 }
 
@@ -76,7 +78,8 @@ const MOST_FREED: usize = 1 << 20;
 impl Ledger {
     /// An empty ledger.
     pub fn new(checks: Checks) -> Self {
-        Self { checks, calls: AtomicU64::new(0), errors: AtomicU64::new(0), book: Mutex::default() }
+        let (calls, errors) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { checks, calls, errors, has_failed: AtomicBool::new(false), book: Mutex::default() }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -99,6 +102,16 @@ impl Ledger {
     /// The call on this thread is over.
     pub fn end(&self) {
         CURRENT.set(None);
+    }
+
+    /// A launch has failed a context, which answers every later free with that failure: what is left then is no leak.
+    pub(super) fn fail(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether leaks are to be told.
+    pub(super) fn tells_leaks(&self) -> bool {
+        self.checks.leaks && !self.has_failed.load(Ordering::Relaxed)
     }
 
     /// Tells an error and counts it.
@@ -198,7 +211,7 @@ impl Ledger {
 
     /// An allocation that is left.
     pub(super) fn leaked_memory(&self, address: u64, bytes: u64, when: &str) {
-        if self.checks.leaks {
+        if self.tells_leaks() {
             let described = self.describe(address).unwrap_or_default();
             self.tell(&format!("leak: {bytes} bytes at 0x{address:x} are left when {when}, {described}"));
         }
@@ -206,7 +219,7 @@ impl Ledger {
 
     /// Objects that are left, of those that the program made by a call of its own for it.
     pub(super) fn leaked_objects(&self, handles: impl Iterator<Item = Handle>, when: &str) {
-        if !self.checks.leaks {
+        if !self.tells_leaks() {
             return;
         }
         let book = self.book();
@@ -240,7 +253,7 @@ impl Ledger {
             return;
         }
         let when = "the process ends";
-        if self.checks.leaks {
+        if self.tells_leaks() {
             driver.allocations.left().for_each(|(address, bytes)| self.leaked_memory(address, bytes, when));
             let handles: Vec<Handle> = self.book().objects.keys().copied().collect();
             self.leaked_objects(handles.into_iter(), when);

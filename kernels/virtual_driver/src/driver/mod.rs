@@ -202,7 +202,7 @@ impl Driver {
 
     /// Tells what a context that is gone still owns.
     fn tell_leaks_of(&self, context: Handle) {
-        if !self.ledger.checks.leaks {
+        if !self.ledger.tells_leaks() {
             return;
         }
         let streams = self.streams.all().into_iter().filter(|stream| stream.context == context);

@@ -171,11 +171,10 @@ fn frees_and_leaks_are_told_with_their_calls() {
             sys::cuGraphCreate(&raw mut graph, 0).result().unwrap();
             result::module::load_data(KERNELS.as_ptr().cast()).unwrap();
         }
-        assert_eq!(launch("spread", p, 16), Err(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS));
     });
     if let Some(text) = text {
         expect(&text, &["double free: call ", ", which was allocated by call ", " and freed by call "]);
-        expect(&text, &["invalid free: call ", "use after free: byte 0 of the 64 that were at 0x"]);
+        expect(&text, &["invalid free: call ", "sanitizer: 7 errors\n"]);
         expect(&text, &["leak: 1000 bytes at 0x", "allocated by call ", "(cuMemAlloc_v2)"]);
         for (object, call) in [
             ("an event", "cuEventCreate"),
@@ -186,6 +185,24 @@ fn frees_and_leaks_are_told_with_their_calls() {
             let line = text.lines().find(|line| line.contains(&format!("leak: {object} is left")));
             assert!(line.is_some_and(|line| line.contains(call)), "{object}:\n{text}");
         }
+    }
+}
+
+#[test]
+fn a_use_after_free_names_both_calls() {
+    let text = told("a_use_after_free_names_both_calls", "1", || {
+        let context = CudaContext::new(0).unwrap();
+        context.bind_to_thread().unwrap();
+        let (p, _left) = (allocate(64), allocate(64));
+        assert_eq!(free(p), CUresult::CUDA_SUCCESS);
+        assert_eq!(launch("spread", p, 16), Err(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS));
+    });
+    if let Some(text) = text {
+        expect(
+            &text,
+            &["use after free: byte 0 of the 64 that were at 0x", "(cuMemAlloc_v2), freed by call "],
+        );
+        expect(&text, &["(cuMemFree_v2)", "sanitizer: 1 error\n"]);
     }
 }
 
