@@ -125,7 +125,7 @@ pub struct DeviceMemory {
     limit: u64,
     fill: Fill,
     bounds: Bounds,
-    is_watched: bool,
+    pub(super) is_watched: bool,
     table: RwLock<Table>,
 }
 
@@ -194,43 +194,6 @@ impl DeviceMemory {
     /// The range around an address that was freed lately, where the memory is watched.
     pub fn find_freed(&self, address: u64) -> Option<Freed> {
         self.read_table().freed.find(address)
-    }
-
-    /// Notes that bytes were written by other means than [`DeviceMemory::write`].
-    pub fn mark_written(&self, address: u64, bytes: u64) {
-        if self.is_watched
-            && let Some((start, written)) = self.snapshot().written(address)
-        {
-            written.mark(address - start, bytes);
-        }
-    }
-
-    /// Notes that bytes were copied: what was never written at the source is not written at the target either.
-    pub fn copy_written(&self, to: u64, from: u64, bytes: u64) {
-        if !self.is_watched {
-            return;
-        }
-        let snapshot = self.snapshot();
-        let source = snapshot.written(from).filter(|_| snapshot.contains(from, bytes));
-        match (snapshot.written(to).filter(|_| snapshot.contains(to, bytes)), source) {
-            (Some((start, target)), Some((from_start, source)))
-                if !source.is_whole(from - from_start, bytes) =>
-            {
-                target.copy_from(to - start, source, from - from_start, bytes);
-            }
-            (Some((start, target)), _) => target.mark(to - start, bytes),
-            (None, _) => {}
-        }
-    }
-
-    /// The address of the first byte of a range that was never written, where that is known.
-    pub fn first_unwritten(&self, address: u64, bytes: u64) -> Option<u64> {
-        if !self.is_watched {
-            return None;
-        }
-        let snapshot = self.snapshot();
-        let (start, written) = snapshot.written(address).filter(|_| snapshot.contains(address, bytes))?;
-        written.first_unwritten(address - start, bytes).map(|offset| start + offset)
     }
 
     /// Frees the allocation (not a registration) that starts at `address`. A launch that runs keeps the memory alive until it ends.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::DeviceMemory;
+
 /// Bits of one allocation. Reads and marks may come from several threads; a mark is never taken back.
 #[derive(Debug)]
 pub struct Written {
@@ -61,6 +63,45 @@ impl Written {
     /// Whether nothing of the range is missing, asked quickly.
     pub fn is_whole(&self, from: u64, bytes: u64) -> bool {
         self.first_unwritten(from, bytes).is_none()
+    }
+}
+
+impl DeviceMemory {
+    /// Notes that bytes were written by other means than [`DeviceMemory::write`].
+    pub fn mark_written(&self, address: u64, bytes: u64) {
+        if self.is_watched
+            && let Some((start, written)) = self.snapshot().written(address)
+        {
+            written.mark(address - start, bytes);
+        }
+    }
+
+    /// Notes that bytes were copied: what was never written at the source is not written at the target either.
+    pub fn copy_written(&self, to: u64, from: u64, bytes: u64) {
+        if !self.is_watched {
+            return;
+        }
+        let snapshot = self.snapshot();
+        let source = snapshot.written(from).filter(|_| snapshot.contains(from, bytes));
+        match (snapshot.written(to).filter(|_| snapshot.contains(to, bytes)), source) {
+            (Some((start, target)), Some((from_start, source)))
+                if !source.is_whole(from - from_start, bytes) =>
+            {
+                target.copy_from(to - start, source, from - from_start, bytes);
+            }
+            (Some((start, target)), _) => target.mark(to - start, bytes),
+            (None, _) => {}
+        }
+    }
+
+    /// The address of the first byte of a range that was never written, where that is known.
+    pub fn first_unwritten(&self, address: u64, bytes: u64) -> Option<u64> {
+        if !self.is_watched {
+            return None;
+        }
+        let snapshot = self.snapshot();
+        let (start, written) = snapshot.written(address).filter(|_| snapshot.contains(address, bytes))?;
+        written.first_unwritten(address - start, bytes).map(|offset| start + offset)
     }
 }
 
