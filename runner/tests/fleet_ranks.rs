@@ -108,7 +108,7 @@ impl Stage {
             device: rank as usize,
             engine: engine_plan(),
             seed: SEED,
-            default_termination_id: None,
+            eods: Vec::new(),
             heartbeat_s: 0.1,
             fault: None,
         }
@@ -158,6 +158,7 @@ fn alone(stage: &Stage) -> Result<Vec<Answer>, Failed> {
             top_n_logprobs: 0,
             termination_id: None,
         },
+        ends: Vec::new(),
     };
     let backend = Backend::open(&Platform::Cpu, &stage.model, &engine_plan(), 0)?;
     let requests = requests().into_iter().enumerate().map(engine_request).collect();

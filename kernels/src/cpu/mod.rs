@@ -14,6 +14,7 @@ mod matmul;
 mod matrix;
 mod norm;
 mod pool;
+mod processed;
 mod rotary;
 mod sampling;
 mod scratch;
@@ -26,10 +27,11 @@ pub use buffer::Aligned;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use kv_cache::CpuKvCache;
 pub use matrix::CpuMatrix;
+pub(crate) use processed::Processed;
 pub(crate) use rotary::frequency as rotary_frequency;
 
 use crate::ops::batch::RaggedBatch;
-use crate::ops::error::OpError;
+use crate::ops::error::{OpError, require_len};
 use crate::ops::kv_cache::KvGeometry;
 use crate::ops::matrix::PackedMatrix;
 use crate::ops::rotary::RotaryFrequencies;
@@ -120,6 +122,17 @@ impl Backend for CpuBackend {
     }
     fn batch(&mut self) -> Result<CpuBatch, OpError> {
         Ok(CpuBatch::default())
+    }
+    fn floats_to_host(
+        &mut self,
+        buffer: &Aligned<f32>,
+        len: usize,
+        into: &mut Vec<f32>,
+    ) -> Result<(), OpError> {
+        require_len("floats_to_host", "buffer", buffer.len(), len)?;
+        into.clear();
+        into.extend_from_slice(&buffer[..len]);
+        Ok(())
     }
     fn load_batch(&mut self, host: &RaggedBatch, device: &mut CpuBatch) -> Result<(), OpError> {
         device.0.clone_from(host);

@@ -12,9 +12,9 @@ use crate::ops::sampling::{Drawn, Sampling, token_mass, uniform};
 #[derive(Default)]
 pub(crate) struct SamplingScratch {
     /// `[vocab]` logits divided by the temperature.
-    scaled: Vec<f32>,
+    pub(super) scaled: Vec<f32>,
     /// `[vocab]` `exp(scaled - max)`
-    weights: Vec<f32>,
+    pub(super) weights: Vec<f32>,
     /// `[vocab]` scaled logits and their tokens, partly in order.
     order: Vec<(f32, u32)>,
 }
@@ -36,22 +36,54 @@ pub(crate) fn sample(backend: &CpuBackend, args: Sampling<'_, CpuBackend>) {
 
 /// Draws one token.
 pub(crate) fn draw(path: Path, logits: &[f32], args: &SampleArgs, scratch: &mut SamplingScratch) -> u32 {
+    let kept = filter(path, logits, args, scratch);
+    let SamplingScratch { scaled, weights, .. } = scratch;
+    let mass = |token: u32| token_mass(weights[token as usize]);
+    let all = 0..logits.len() as u32;
+    match kept {
+        Kept::All => pick(all, mass, uniform(args)),
+        Kept::AtLeast(_) | Kept::UpTo(_) => {
+            pick(all.filter(|&token| kept.holds(scaled[token as usize], token)), mass, uniform(args))
+        }
+    }
+}
+
+/// What a filter leaves of the vocabulary.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kept {
+    /// Everything.
+    All,
+    /// Scaled logits from here on.
+    AtLeast(f32),
+    /// This scaled logit and token, and all that are better.
+    UpTo((f32, u32)),
+}
+
+impl Kept {
+    #[inline]
+    pub(super) fn holds(self, scaled: f32, token: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::AtLeast(threshold) => scaled >= threshold,
+            Self::UpTo(last) => best_first(&(scaled, token), &last).is_le(),
+        }
+    }
+}
+
+/// Fills `scaled` and `weights`, and applies the filter.
+pub(super) fn filter(path: Path, logits: &[f32], args: &SampleArgs, scratch: &mut SamplingScratch) -> Kept {
     let SamplingScratch { scaled, weights, order } = scratch;
     scaled.resize(logits.len(), 0.0);
     weights.resize(logits.len(), 0.0);
     path.run(Weigh { logits, temperature: args.temperature, scaled, weights });
     let mass = |token: u32| token_mass(weights[token as usize]);
-    let all = 0..logits.len() as u32;
     if args.top_k > 0 && (args.top_k as usize) < logits.len() {
-        let threshold = kth_largest(scaled, args.top_k as usize, order);
-        pick(all.filter(|&token| scaled[token as usize] >= threshold), mass, uniform(args))
+        Kept::AtLeast(kth_largest(scaled, args.top_k as usize, order))
     } else if args.top_p > 0.0 && args.top_p < 1.0 {
-        let limit = f64::from(args.top_p) * all.clone().map(mass).sum::<u64>() as f64;
-        let last = last_of_nucleus(scaled, mass, limit as u64, order);
-        let kept = |&token: &u32| best_first(&(scaled[token as usize], token), &last).is_le();
-        pick(all.filter(kept), mass, uniform(args))
+        let limit = f64::from(args.top_p) * (0..logits.len() as u32).map(mass).sum::<u64>() as f64;
+        Kept::UpTo(last_of_nucleus(scaled, mass, limit as u64, order))
     } else {
-        pick(all, mass, uniform(args))
+        Kept::All
     }
 }
 
@@ -88,7 +120,7 @@ fn fill(order: &mut Vec<(f32, u32)>, scaled: &[f32]) {
 }
 
 /// Larger logits first, equal ones by token.
-fn best_first(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
+pub(super) fn best_first(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
     b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
 

@@ -192,6 +192,15 @@ impl<D: Device> Backend for CudaBackend<D> {
     fn batch(&mut self) -> Result<CudaBatch<D>, OpError> {
         Ok(CudaBatch::default())
     }
+    fn floats_to_host(
+        &mut self,
+        buffer: &CudaFloats<D>,
+        len: usize,
+        into: &mut Vec<f32>,
+    ) -> Result<(), OpError> {
+        *into = self.read(buffer, len)?;
+        Ok(())
+    }
     fn load_batch(&mut self, host: &RaggedBatch, device: &mut CudaBatch<D>) -> Result<(), OpError> {
         self.tape.run(&mut self.device)?;
         self.tape.begin_step(&self.device);

@@ -1,5 +1,6 @@
 //! The GPT on a backend: validates a step, runs the forward pass, samples.
 
+mod extras;
 #[cfg(test)]
 mod tests;
 
@@ -10,7 +11,7 @@ use super::cost::step_cost;
 use super::forward::{Architecture, Weights, forward};
 use super::packed::PackedModel;
 use super::step::{
-    KvCacheShape, LanguageModel, SampleArgs, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
+    Detail, Extras, KvCacheShape, LanguageModel, SequenceOutput, SequenceSlice, StepCost, StepError,
 };
 use super::weights::CheckpointError;
 use super::workspace::Workspace;
@@ -25,6 +26,7 @@ use crate::ops::rotary::RotaryFrequencies;
 use crate::ops::sampling::{SampleRow, Sampling, check_args};
 use crate::ops::top_n::{TopN, TopRow};
 use crate::ops::{Backend, KvCacheInfo};
+use extras::{MOST_KEPT_TARGETS, num_kept_targets};
 
 /// A GPT with its weights, its KV cache and its scratch memory.
 pub struct Gpt<B: Backend> {
@@ -109,11 +111,7 @@ impl<B: Backend> Gpt<B> {
     }
 
     /// Translates the step's sequences, and refuses what makes no sense.
-    fn build_batch(
-        &mut self,
-        batch: &[SequenceSlice<'_>],
-        num_alternatives: &[usize],
-    ) -> Result<(), StepError> {
+    fn build_batch(&mut self, batch: &[SequenceSlice<'_>], extras: &[Extras]) -> Result<(), StepError> {
         let block_size = self.cache.geometry().block_size;
         self.batch.clear();
         self.sample_rows.clear();
@@ -121,45 +119,49 @@ impl<B: Backend> Gpt<B> {
         self.num_slots = 0;
         for (index, sequence) in batch.iter().enumerate() {
             let in_sequence = |message: String| StepError(format!("sequence {index}: {message}"));
+            let extras = extras.get(index).copied().unwrap_or_default();
             self.check_sequence(sequence).map_err(in_sequence)?;
             let first_row = self.batch.rows();
             let pushed = self.batch.push(sequence.tokens, sequence.start, sequence.block_table, block_size);
             pushed.map_err(|error| in_sequence(error.message))?;
             for (row, &target) in sequence.targets.iter().enumerate() {
-                self.batch.head.push(HeadRow {
-                    row: first_row + row,
-                    target: Some(target),
-                    logits_slot: None,
-                });
+                self.push_head(first_row + row, Some(target));
+                if extras.keep_targets() {
+                    self.keep_logits(extras.target_alternatives, extras.processed.is_some());
+                }
             }
             let Some(args) = sequence.sample else { continue };
             if sequence.targets.len() < sequence.tokens.len() {
-                let row = first_row + sequence.tokens.len() - 1;
-                self.batch.head.push(HeadRow { row, target: None, logits_slot: None });
+                self.push_head(first_row + sequence.tokens.len() - 1, None);
             }
-            self.keep_logits(args, num_alternatives.get(index).copied().unwrap_or_default());
+            if args.top_k != 1 || extras.alternatives > 0 || extras.processed.is_some() {
+                let slot = self.keep_logits(extras.alternatives, extras.processed.is_some());
+                if args.top_k != 1 {
+                    self.sample_rows.push(SampleRow { slot, args });
+                }
+            }
         }
         self.batch
             .check(self.config.vocab_size, &self.cache.geometry())
             .map_err(|error| StepError(error.to_string()))
     }
 
-    /// Gives the head's last row a slot, if something is to be done with its logits.
-    fn keep_logits(&mut self, args: SampleArgs, num_alternatives: usize) {
-        if args.top_k == 1 && num_alternatives == 0 {
-            return;
-        }
-        let slot = self.num_slots;
-        self.num_slots += 1;
-        if let Some(head) = self.batch.head.last_mut() {
-            head.logits_slot = Some(slot);
-        }
-        if args.top_k != 1 {
-            self.sample_rows.push(SampleRow { slot, args });
-        }
-        if num_alternatives > 0 {
+    fn push_head(&mut self, row: usize, target: Option<u32>) {
+        self.batch.head.push(HeadRow { row, target, logits_slot: None });
+    }
+
+    /// Gives the head's last row a slot, if it has none. The likeliest tokens of processed logits are found on the host.
+    fn keep_logits(&mut self, num_alternatives: usize, is_processed: bool) -> usize {
+        let next = self.num_slots;
+        let slot = match self.batch.head.last_mut() {
+            Some(head) => *head.logits_slot.get_or_insert(next),
+            None => next,
+        };
+        self.num_slots = self.num_slots.max(slot + 1);
+        if num_alternatives > 0 && !is_processed {
             self.top_rows.push(TopRow { slot, count: num_alternatives.min(self.config.vocab_size) });
         }
+        slot
     }
 
     fn check_sequence(&self, sequence: &SequenceSlice<'_>) -> Result<(), String> {
@@ -209,43 +211,21 @@ impl<B: Backend> Gpt<B> {
         })
     }
 
-    /// Sorts the head's results by sequence.
-    fn collect(
-        &self,
+    /// One pass over a batch whose kept logits fit.
+    fn pass(
+        &mut self,
         batch: &[SequenceSlice<'_>],
-        num_alternatives: &[usize],
-    ) -> Vec<(SequenceOutput, Vec<SampledToken>)> {
-        let statistics = &self.workspace.statistics;
-        let mut head = 0;
-        let mut drawn = self.workspace.drawn.iter();
-        let mut found = self.workspace.found.iter();
-        batch
-            .iter()
-            .enumerate()
-            .map(|(index, sequence)| {
-                let mut alternatives = Vec::new();
-                let targets = &statistics[head..head + sequence.targets.len()];
-                head += targets.len();
-                let target_logprobs = targets.iter().map(|row| row.target_logit - row.log_sum_exp).collect();
-                let sampled = sequence.sample.map(|args| {
-                    head += usize::from(sequence.targets.len() < sequence.tokens.len());
-                    let row = statistics[head - 1];
-                    if num_alternatives.get(index).is_some_and(|&count| count > 0) {
-                        let with_logprob =
-                            |&(token, logit)| SampledToken { token, logprob: logit - row.log_sum_exp };
-                        alternatives = found.next().into_iter().flatten().map(with_logprob).collect();
-                    }
-                    let greedy = (row.argmax, row.max_logit);
-                    let (token, logit) = if args.top_k == 1 {
-                        greedy
-                    } else {
-                        drawn.next().map_or(greedy, |drawn| (drawn.token, drawn.logit))
-                    };
-                    SampledToken { token, logprob: logit - row.log_sum_exp }
-                });
-                (SequenceOutput { target_logprobs, sampled }, alternatives)
-            })
-            .collect()
+        extras: &[Extras],
+    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
+        self.build_batch(batch, extras)?;
+        self.run().map_err(|error| StepError(error.to_string()))?;
+        if extras.iter().any(|extras| extras.processed.is_some()) {
+            let len = self.num_slots * self.config.vocab_size;
+            let Workspace { logits, kept, .. } = &mut self.workspace;
+            self.backend.floats_to_host(logits, len, kept).map_err(|error| StepError(error.to_string()))?;
+        }
+        self.cost += step_cost(&self.config, &self.batch);
+        Ok(self.collect(batch, extras))
     }
 }
 
@@ -283,20 +263,21 @@ impl<B: Backend> LanguageModel for Gpt<B> {
     }
 
     fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
-        let outputs = self.step_with_alternatives(batch, &[])?;
+        let outputs = self.step_with_extras(batch, &[])?;
         Ok(outputs.into_iter().map(|(output, _)| output).collect())
     }
 
-    fn step_with_alternatives(
+    fn step_with_extras(
         &mut self,
         batch: &[SequenceSlice<'_>],
-        num_alternatives: &[usize],
-    ) -> Result<Vec<(SequenceOutput, Vec<SampledToken>)>, StepError> {
+        extras: &[Extras],
+    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
         self.cost = StepCost::default();
-        self.build_batch(batch, num_alternatives)?;
-        self.run().map_err(|error| StepError(error.to_string()))?;
-        self.cost = step_cost(&self.config, &self.batch);
-        Ok(self.collect(batch, num_alternatives))
+        if num_kept_targets(batch, extras) <= MOST_KEPT_TARGETS {
+            return self.pass(batch, extras);
+        }
+        let of = |index: usize| extras.get(index).copied().unwrap_or_default();
+        batch.iter().enumerate().map(|(index, slice)| self.in_parts(slice, of(index))).collect()
     }
 
     fn last_step_cost(&self) -> StepCost {

@@ -43,12 +43,40 @@ pub struct SequenceOutput {
     pub sampled: Option<SampledToken>,
 }
 
-/// A sampled token and its logprob under the unmodified distribution.
+/// What a step is to give for a sequence beside its tokens and their raw logprobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Extras {
+    /// So many of the likeliest tokens in the place of the sampled one, if one is sampled.
+    pub alternatives: usize,
+    /// So many of the likeliest tokens in the place of each target.
+    pub target_alternatives: usize,
+    /// Logprobs, those of targets and alternatives included, are of the distribution that tokens are drawn from with these
+    /// arguments, after temperature and filter. A token that the filter drops has -inf.
+    pub processed: Option<SampleArgs>,
+}
+
+impl Extras {
+    /// Each target's logits are needed, not its logprob alone.
+    pub(crate) fn keep_targets(&self) -> bool {
+        self.target_alternatives > 0 || self.processed.is_some()
+    }
+}
+
+/// What [`Extras`] ask for. Likeliest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Detail {
+    /// In the place of the sampled token.
+    pub alternatives: Vec<SampledToken>,
+    /// In the place of each target; empty where none are wanted.
+    pub target_alternatives: Vec<Vec<SampledToken>>,
+}
+
+/// A sampled token and its logprob under the unmodified distribution, or the processed one where that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampledToken {
     /// Vocabulary id.
     pub token: u32,
-    /// log_softmax of the raw f32 logits at `token` (no temperature, no filter).
+    /// log_softmax of the f32 logits at `token`: raw (no temperature, no filter), or processed.
     pub logprob: f32,
 }
 
@@ -61,6 +89,14 @@ pub struct StepCost {
     pub kv_bytes: u64,
     /// Multiply-adds count twice.
     pub flops: u64,
+}
+
+impl std::ops::AddAssign for StepCost {
+    fn add_assign(&mut self, other: Self) {
+        self.weight_bytes += other.weight_bytes;
+        self.kv_bytes += other.kv_bytes;
+        self.flops += other.flops;
+    }
 }
 
 /// Size and shape of the paged KV cache.
@@ -89,18 +125,17 @@ pub trait LanguageModel {
     /// Outputs are in batch order. The same slice gives the same bits whatever else is in the batch.
     fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError>;
 
-    /// Like [`Self::step`], and for sequence i, where it samples, the `num_alternatives[i]` likeliest tokens in the place
-    /// of the sampled one, likeliest first, with logprobs like its own; nothing else about the outputs changes.
-    /// A model need not offer it; then only zeros are answered.
-    fn step_with_alternatives(
+    /// Like [`Self::step`], and for sequence i what `extras[i]` asks for; no token changes by that. `extras` may be shorter than
+    /// the batch. A model need not offer it; then it answers only where nothing is asked for.
+    fn step_with_extras(
         &mut self,
         batch: &[SequenceSlice<'_>],
-        num_alternatives: &[usize],
-    ) -> Result<Vec<(SequenceOutput, Vec<SampledToken>)>, StepError> {
-        if num_alternatives.iter().any(|&count| count > 0) {
-            return Err(StepError("this model returns no alternatives to its tokens".to_owned()));
+        extras: &[Extras],
+    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
+        if extras.iter().any(|extras| *extras != Extras::default()) {
+            return Err(StepError("this model returns nothing beside tokens and raw logprobs".to_owned()));
         }
-        Ok(self.step(batch)?.into_iter().map(|output| (output, Vec::new())).collect())
+        Ok(self.step(batch)?.into_iter().map(|output| (output, Detail::default())).collect())
     }
 
     /// Cost of the last step.

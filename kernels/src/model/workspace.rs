@@ -33,6 +33,8 @@ pub(super) struct Workspace<B: Backend> {
     pub(super) drawn: Vec<Drawn>,
     /// Per row whose likeliest tokens are wanted: these, with their logits.
     pub(super) found: Vec<Vec<(u32, f32)>>,
+    /// `[logits slots, vocab]` on the host, where a step needs them there.
+    pub(super) kept: Vec<f32>,
     rows: usize,
     slots: usize,
 }
@@ -53,6 +55,7 @@ impl<B: Backend> Workspace<B> {
             statistics: Vec::new(),
             drawn: Vec::new(),
             found: Vec::new(),
+            kept: Vec::new(),
             rows: 0,
             slots: 0,
         })

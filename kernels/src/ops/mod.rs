@@ -103,6 +103,13 @@ pub trait Backend: Sized {
     fn floats(&mut self, len: usize) -> Result<Self::Floats, OpError>;
     /// `len` zeros.
     fn halves(&mut self, len: usize) -> Result<Self::Halves, OpError>;
+    /// Brings the first `len` values of a buffer to the host, after all operators that were called before.
+    fn floats_to_host(
+        &mut self,
+        buffer: &Self::Floats,
+        len: usize,
+        into: &mut Vec<f32>,
+    ) -> Result<(), OpError>;
     /// An empty cache; its memory is zero, and committed as it is used where the platform can.
     fn kv_cache(&mut self, geometry: KvGeometry) -> Result<Self::KvCache, OpError>;
     /// An empty batch, to be loaded again and again.

@@ -95,6 +95,7 @@ impl Pending {
         record.generated_text = reply.generated_text.unwrap_or_default();
         record.prompt_logprobs = reply.prompt_log_probs;
         record.generated_logprobs = reply.generated_log_probs;
+        record.prompt_top_n_logprobs = reply.prompt_top_n_logprobs.as_deref().map(read_alternatives);
         record.generated_top_n_logprobs = reply.generated_top_n_logprobs.as_deref().map(read_alternatives);
         num_new
     }

@@ -107,7 +107,8 @@ impl Generate {
         let backend = Backend::open(&choice.platform, model.path(), &engine, self.device)
             .map_err(CommandError::from_error)?;
         let platform = choice.platform.to_string();
-        let offline = Offline { backend, platform, tokenizer: &tokenizer, sampling, seed: self.seed };
+        let ends = if self.termination_id.is_none() { tokenizer.eods().to_vec() } else { Vec::new() };
+        let offline = Offline { backend, platform, tokenizer: &tokenizer, sampling, ends, seed: self.seed };
         let record = offline.run(&prompts);
         let output = megatron_output(&record.requests, MegatronLayout::Offline(&Metrics::of(&record, None)));
         write_atomically(&self.output, output.as_bytes())

@@ -69,7 +69,7 @@ impl Rank {
             device: self.device,
             engine: self.limits.plan(1)?,
             seed: self.seed,
-            default_termination_id: tokenizer.eod(),
+            eods: tokenizer.eods().to_vec(),
             heartbeat_s: HEARTBEAT_S,
             fault: None,
         };

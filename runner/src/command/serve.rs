@@ -86,7 +86,7 @@ impl Serve {
             device: rank as usize,
             engine: engine.clone(),
             seed: self.seed,
-            default_termination_id: tokenizer.eod(),
+            eods: tokenizer.eods().to_vec(),
             heartbeat_s: HEARTBEAT_S,
             fault: None,
         };

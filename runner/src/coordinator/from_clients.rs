@@ -150,6 +150,7 @@ impl State {
             self.tell_rank(rank, RankCommand::Control(signal));
         }
         let header = signal.header();
+        self.acknowledgements.expect(header.to_string(), self.now_s, &mut self.ranks);
         self.note(format!("{header}: {:?} -> {next:?}, passed on to {num_ranks} ranks", self.lifecycle));
         if !self.clients.is_announced(client) {
             self.tell_client(client, ClientReply::ControlAck { signal });

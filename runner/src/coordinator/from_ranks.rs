@@ -26,6 +26,7 @@ impl State {
                 if let Some(live) = self.ranks.get_mut(rank) {
                     live.stats = stats;
                 }
+                self.on_obeyed(rank, stats.num_signals);
             }
             RankMessage::CachedBlocks(changes) => {
                 if let Some(live) = self.ranks.get_mut(rank) {
@@ -60,6 +61,8 @@ impl State {
     /// Also from a rank that has been lost meanwhile: its record is true all the same.
     fn on_report(&mut self, rank: u32, record: Box<RankRecord>) {
         if record.rank == rank {
+            // STOP was the last thing it obeyed.
+            self.on_obeyed(rank, u64::MAX);
             self.command(Command::RankReport(record));
         } else {
             self.counters.out_of_place += 1;
@@ -142,6 +145,7 @@ impl State {
     pub(super) fn on_exit(&mut self, rank: u32, why: &str) {
         if self.ranks.leave(rank) {
             // It was told to.
+            self.expect_no_obedience(rank);
             self.command(Command::RankLeft { rank });
         } else if self.ranks.give_up(rank) {
             self.note_loss(rank, why);
@@ -167,6 +171,7 @@ impl State {
     /// A new process under the same number registers anew.
     pub(super) fn lose_rank(&mut self, rank: u32, why: &str, may_live: bool) {
         let Some(lost) = self.ranks.remove(rank) else { return };
+        self.expect_no_obedience(rank);
         self.note_loss(rank, why);
         let (mut moved, mut failed) = (0, 0);
         for &id in &lost.outstanding {

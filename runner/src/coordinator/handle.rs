@@ -69,6 +69,8 @@ struct Facts {
     incidents: Vec<Incident>,
     /// Signals taken in, and incidents, that nobody has asked for yet.
     log: Vec<Incident>,
+    /// Signals taken in, and what became of them.
+    notes: Vec<Incident>,
     decisions: Vec<RoutingDecision>,
     stats: CoordinatorStats,
     ended: Option<Result<(), CoordinatorError>>,
@@ -135,7 +137,12 @@ impl Shared {
     }
 
     pub(super) fn add_note(&self, note: Incident) {
-        self.update(|facts| facts.log(note));
+        self.update(|facts| {
+            if facts.notes.len() < MAX_INCIDENTS {
+                facts.notes.push(note.clone());
+            }
+            facts.log(note);
+        });
     }
 
     pub(super) fn add_decision(&self, decision: RoutingDecision) {
@@ -297,6 +304,11 @@ impl CoordinatorHandle {
     /// Whether it serves no longer.
     pub fn has_ended(&self) -> bool {
         self.shared.has_ended()
+    }
+
+    /// Signals taken in and what became of them, in time order.
+    pub fn notes(&self) -> Vec<Incident> {
+        self.shared.facts().notes.clone()
     }
 
     /// Where each request went, in the order of dispatches; empty unless [`super::Routing::is_noted`].

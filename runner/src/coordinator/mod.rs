@@ -1,5 +1,6 @@
 //! Between clients and ranks: routes requests, watches ranks, loses nothing.
 
+mod acknowledgements;
 mod alternatives;
 mod clients;
 mod from_clients;

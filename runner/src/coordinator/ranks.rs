@@ -18,6 +18,8 @@ pub(super) struct Rank {
     pub(super) stats: RankStats,
     /// Prompt blocks that it has.
     pub(super) held: HeldBlocks,
+    /// Control signals it was told.
+    num_signals: u64,
     /// See [`Candidate::last_dispatch`].
     last_dispatch: u64,
 }
@@ -70,6 +72,7 @@ impl Ranks {
             outstanding: BTreeSet::new(),
             stats: RankStats::default(),
             held: HeldBlocks::default(),
+            num_signals: 0,
             last_dispatch: 0,
         });
     }
@@ -106,6 +109,15 @@ impl Ranks {
     /// Live ranks, ascending.
     pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Rank)> {
         self.live.iter().map(|(&number, rank)| (number, rank))
+    }
+
+    /// All live ranks are told one more signal; its number at each of ours, which will say when it has obeyed.
+    pub(super) fn count_signal(&mut self) -> BTreeMap<u32, u64> {
+        let told = self.live.iter_mut().filter_map(|(&number, rank)| {
+            rank.num_signals += 1;
+            rank.ready.as_ref().map(|_| (number, rank.num_signals))
+        });
+        told.collect()
     }
 
     /// All live ranks, for a prompt with these blocks. `default_max_requests` stands in for a foreign engine's.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::acknowledgements::Acknowledgements;
 use super::alternatives::name_alternatives;
 use super::clients::Clients;
 use super::lifecycle::Lifecycle;
@@ -46,7 +47,7 @@ pub struct Settings {
     /// Makes `generated_text`.
     pub detokenize: Detokenize,
     /// Cut from the end of the tokens before they become text.
-    pub end_of_document: Option<u32>,
+    pub end_of_document: Vec<u32>,
     /// Makes tokens of prompts that come as text; `None` = text goes to the ranks as it is.
     pub tokenize: Option<Tokenize>,
     /// Numbers of clients that greet with `[1]`: 0.17's or 0.16's, which nothing tells apart.
@@ -67,7 +68,7 @@ impl Settings {
             max_dispatches: 3,
             max_clients: 1024,
             detokenize,
-            end_of_document: None,
+            end_of_document: Vec::new(),
             tokenize: None,
             old_clients: Numbering::V0_17,
             routing: Routing::LOAD_BALANCED,
@@ -180,6 +181,7 @@ pub struct State {
     pub(super) ranks: Ranks,
     pub(super) requests: Requests,
     pub(super) counters: Counters,
+    pub(super) acknowledgements: Acknowledgements,
     pub(super) now_s: f64,
     commands: Vec<Command>,
 }
@@ -194,6 +196,7 @@ impl State {
             clients: Clients::default(),
             requests: Requests::default(),
             counters: Counters::default(),
+            acknowledgements: Acknowledgements::default(),
             now_s: 0.0,
             commands: Vec::new(),
         }
@@ -342,7 +345,7 @@ impl State {
         let mut tokens = reply.generated_tokens.as_slice();
         if !reply.sampling.detokenize_stop_sequence {
             while let Some((last, rest)) = tokens.split_last()
-                && Some(*last) == self.settings.end_of_document
+                && self.settings.end_of_document.contains(last)
             {
                 tokens = rest;
             }

@@ -1,6 +1,8 @@
 //! One replica's engine: requests in, tokens out, one step at a time.
 
-use goldlap_kernels::model::step::{LanguageModel, SampledToken, SequenceOutput, SequenceSlice};
+use goldlap_kernels::model::step::{
+    Detail, Extras, LanguageModel, SampledToken, SequenceOutput, SequenceSlice,
+};
 use goldlap_kernels::ops::graph_counts::GraphCounts;
 
 use super::block_hash::block_hashes;
@@ -25,8 +27,8 @@ pub struct Engine {
     is_paused: bool,
 }
 
-/// What the model gave for a sequence, with alternatives to its new token.
-type Output = (SequenceOutput, Vec<SampledToken>);
+/// What the model gave for a sequence.
+type Output = (SequenceOutput, Detail);
 
 /// What a forward pass gave, and how long it took.
 struct Forward {
@@ -111,6 +113,11 @@ impl Engine {
         self.scheduler.running().iter().find(|sequence| sequence.id == id)?.prompt_logprobs()
     }
 
+    /// Alternatives to prompt positions 1.. of a request in the batch, where it asked for them.
+    pub fn prompt_alternatives(&self, id: u64) -> Option<&[Vec<SampledToken>]> {
+        self.scheduler.running().iter().find(|sequence| sequence.id == id)?.prompt_alternatives()
+    }
+
     /// Alternatives to the last `count` tokens of a request in the batch, where it asked for them.
     pub fn latest_alternatives(&self, id: u64, count: usize) -> Option<&[Vec<SampledToken>]> {
         self.scheduler.running().iter().find(|sequence| sequence.id == id)?.latest_alternatives(count)
@@ -184,10 +191,11 @@ impl Engine {
     fn forward(&mut self) -> Forward {
         let batch: Vec<SequenceSlice<'_>> =
             self.scheduler.batch().iter().map(|sequence| sequence.slice(self.seed)).collect();
-        let num_alternatives: Vec<usize> =
-            self.scheduler.batch().iter().map(Sequence::num_alternatives).collect();
+        let processed = self.limits.features.processed_logprobs;
+        let extras: Vec<Extras> =
+            self.scheduler.batch().iter().map(|sequence| sequence.extras(self.seed, processed)).collect();
         let started_s = self.clock.now_s();
-        let outputs = self.model.step_with_alternatives(&batch, &num_alternatives);
+        let outputs = self.model.step_with_extras(&batch, &extras);
         let ended_s = self.clock.now_s();
         let outputs = outputs.map_err(|error| error.to_string()).and_then(|outputs| self.checked(outputs));
         Forward { outputs, seconds: ended_s - started_s, ended_s }
@@ -207,7 +215,7 @@ impl Engine {
         batch
             .iter()
             .zip(&outputs)
-            .try_for_each(|(sequence, (output, _))| sequence.expects(output, vocab_size))?;
+            .try_for_each(|(sequence, (output, detail))| sequence.expects(output, detail, vocab_size))?;
         Ok(outputs)
     }
 

@@ -62,6 +62,8 @@ pub struct FinishedRequest {
     pub generated_tokens: Vec<u32>,
     /// Logprobs of prompt positions 1.., where asked for.
     pub prompt_logprobs: Option<Vec<f32>>,
+    /// Per prompt position 1.. the likeliest tokens in its place, likeliest first, where asked for.
+    pub prompt_alternatives: Option<Vec<Vec<SampledToken>>>,
     /// Logprob of each generated token, where asked for.
     pub generated_logprobs: Option<Vec<f32>>,
     /// Per generated token the likeliest ones in its place, likeliest first, where asked for.

@@ -14,6 +14,8 @@ pub struct EngineRequest {
     pub output_length: OutputLength,
     /// How to choose tokens.
     pub sampling: Sampling,
+    /// Tokens that end the sequence and are kept, besides [`Sampling::termination_id`]: some models have several.
+    pub ends: Vec<u32>,
 }
 
 /// How many tokens to generate at most. Signed as on the wire, so that nonsense can be refused by its value.
@@ -138,6 +140,9 @@ impl EngineRequest {
         let (id, prompt) = (self.id, self.prompt.len());
         self.check_prompt(limits, vocab_size)?;
         self.sampling.validate().map_err(|error| Rejection::Sampling { id, error })?;
+        if limits.features.processed_logprobs {
+            self.sampling.validate_processed().map_err(|error| Rejection::Sampling { id, error })?;
+        }
         let output = self.resolve_output(limits)?;
         // The last generated token is never fed back, so it needs no slot.
         let num_cached_tokens = prompt + output.num_tokens.saturating_sub(1);
@@ -206,7 +211,13 @@ mod tests {
     };
 
     fn request(prompt: usize, output_length: OutputLength) -> EngineRequest {
-        EngineRequest { id: 7, prompt: vec![1; prompt], output_length, sampling: Sampling::GREEDY }
+        EngineRequest {
+            id: 7,
+            prompt: vec![1; prompt],
+            output_length,
+            sampling: Sampling::GREEDY,
+            ends: Vec::new(),
+        }
     }
 
     fn resolve(prompt: usize, output_length: OutputLength) -> Result<ResolvedOutput, String> {

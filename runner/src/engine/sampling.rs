@@ -46,6 +46,17 @@ pub enum SamplingError {
         /// Asked-for mass.
         top_p: f32,
     },
+    /// Processed logprobs of tokens that the filter may have dropped.
+    #[error(
+        "sampling: prompt logprobs after top_k {top_k} and top_p {top_p} would be minus infinity where the filter dropped a \
+         prompt token; set skip_prompt_log_probs, or top_k and top_p to 0"
+    )]
+    FilteredPrompt {
+        /// Asked-for k.
+        top_k: u32,
+        /// Asked-for mass.
+        top_p: f32,
+    },
     /// Alternatives are part of the logprobs.
     #[error("sampling: top_n_logprobs is {0}, expected 0 without return_log_probs")]
     TopNWithoutLogprobs(u32),
@@ -77,6 +88,20 @@ impl Sampling {
     /// Prompt logprobs are wanted.
     pub fn wants_prompt_logprobs(&self) -> bool {
         self.return_log_probs && !self.skip_prompt_log_probs
+    }
+
+    /// The likeliest tokens in the place of each prompt token are wanted, as the original has it: with prompt logprobs.
+    pub fn wants_prompt_alternatives(&self) -> bool {
+        self.wants_prompt_logprobs() && self.top_n_logprobs > 0
+    }
+
+    /// Refuses what has no meaning where logprobs are processed: a prompt's tokens are not drawn, so that the filter may have
+    /// dropped them, and minus infinity is nothing to compare.
+    pub fn validate_processed(&self) -> Result<(), SamplingError> {
+        if self.wants_prompt_logprobs() && (self.top_k > 0 || self.top_p > 0.0) {
+            return Err(SamplingError::FilteredPrompt { top_k: self.top_k, top_p: self.top_p });
+        }
+        Ok(())
     }
 
     /// Refuses what has no meaning.

@@ -204,6 +204,9 @@ impl Scheduler {
     /// Blocks of a waiting sequence that are cached and of use: two tokens at least are computed. Where prompt logprobs
     /// are wanted, the last block of the hit is computed again: its last row gives the logprob of the token after it.
     fn num_shared_blocks(&self, sequence: &Sequence) -> usize {
+        if sequence.needs_all_rows(self.limits.features.processed_logprobs) {
+            return 0;
+        }
         let needs_logprobs = sequence.lacks_prompt_logprobs();
         let run = self.blocks.cache().longest_run(sequence.block_hashes(), needs_logprobs);
         let longest = sequence.len().saturating_sub(2) / self.limits.block_size;
@@ -212,6 +215,9 @@ impl Scheduler {
 
     /// The first prompt block that a waiting sequence would share if it were cached.
     fn next_block_of(&self, sequence: &Sequence) -> Option<u64> {
+        if sequence.needs_all_rows(self.limits.features.processed_logprobs) {
+            return None;
+        }
         let hashes = sequence.block_hashes();
         let run = self.blocks.cache().longest_run(hashes, sequence.lacks_prompt_logprobs());
         let longest = sequence.len().saturating_sub(2) / self.limits.block_size;
@@ -261,11 +267,12 @@ impl Scheduler {
     /// The step is done: what it computed can be shared.
     pub(super) fn share_computed(&mut self) {
         let (cache, block_size) = (self.blocks.cache_mut(), self.limits.block_size);
+        let keeps_logprobs = !self.limits.features.processed_logprobs;
         for sequence in &mut self.running {
             let Some(num_blocks) = sequence.newly_computed_blocks(block_size) else { continue };
             let hashes = &sequence.block_hashes()[..num_blocks];
             cache.register(&sequence.block_table, hashes);
-            for (block, &hash) in hashes.iter().enumerate() {
+            for (block, &hash) in hashes.iter().enumerate().filter(|_| keeps_logprobs) {
                 if let Some(logprobs) = sequence.logprobs_of_block(block, block_size) {
                     cache.keep_logprobs(hash, logprobs);
                 }

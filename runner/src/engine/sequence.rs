@@ -1,6 +1,6 @@
 //! A request in flight: its tokens, how far they are computed, and which KV blocks hold them.
 
-use goldlap_kernels::model::step::{SampleArgs, SampledToken, SequenceOutput, SequenceSlice};
+use goldlap_kernels::model::step::{Detail, Extras, SampleArgs, SampledToken, SequenceOutput, SequenceSlice};
 
 use super::outcome::{FinishReason, FinishedRequest, NewToken};
 use super::request::{EngineRequest, ResolvedOutput};
@@ -16,12 +16,15 @@ pub(super) struct Sequence {
     num_prompt_tokens: usize,
     output: ResolvedOutput,
     sampling: Sampling,
+    ends: Vec<u32>,
     pub(super) block_table: Vec<u32>,
     num_computed_tokens: usize,
     /// Share of the current step.
     num_scheduled_tokens: usize,
     /// Of positions `1..=len`; survives an eviction.
     prompt_logprobs: Vec<f32>,
+    /// Of the same positions, where they are wanted.
+    prompt_alternatives: Vec<Vec<SampledToken>>,
     generated_logprobs: Vec<f32>,
     generated_alternatives: Vec<Vec<SampledToken>>,
     num_evictions: u32,
@@ -49,10 +52,12 @@ impl Sequence {
             tokens: request.prompt,
             output,
             sampling: request.sampling,
+            ends: request.ends,
             block_table: Vec::new(),
             num_computed_tokens: 0,
             num_scheduled_tokens: 0,
             prompt_logprobs: Vec::new(),
+            prompt_alternatives: Vec::new(),
             generated_logprobs: Vec::new(),
             generated_alternatives: Vec::new(),
             num_evictions: 0,
@@ -97,6 +102,16 @@ impl Sequence {
 
     pub(super) fn prompt_logprobs(&self) -> Option<&[f32]> {
         self.sampling.wants_prompt_logprobs().then_some(&self.prompt_logprobs)
+    }
+
+    pub(super) fn prompt_alternatives(&self) -> Option<&[Vec<SampledToken>]> {
+        self.sampling.wants_prompt_alternatives().then_some(&self.prompt_alternatives)
+    }
+
+    /// Every prompt row must be computed for this very request: nobody keeps alternatives with a cached block, and a block's
+    /// logprobs are raw.
+    pub(super) fn needs_all_rows(&self, processed: bool) -> bool {
+        self.sampling.wants_prompt_alternatives() || (processed && self.sampling.wants_prompt_logprobs())
     }
 
     pub(super) fn schedule(&mut self, num_tokens: usize) {
@@ -186,8 +201,20 @@ impl Sequence {
     }
 
     /// Does `output` have the shape that [`Self::slice`] asked for?
-    pub(super) fn expects(&self, output: &SequenceOutput, vocab_size: usize) -> Result<(), String> {
+    pub(super) fn expects(
+        &self,
+        output: &SequenceOutput,
+        detail: &Detail,
+        vocab_size: usize,
+    ) -> Result<(), String> {
         let (wanted, got) = (self.targets().len(), output.target_logprobs.len());
+        let num_lists = detail.target_alternatives.len();
+        if self.sampling.wants_prompt_alternatives() && num_lists != wanted {
+            return Err(format!(
+                "the model returned alternatives to {num_lists} targets for request {}, expected {wanted}",
+                self.id
+            ));
+        }
         if wanted != got {
             return Err(format!(
                 "the model returned {got} target logprobs for request {}, expected {wanted}",
@@ -209,9 +236,15 @@ impl Sequence {
         }
     }
 
-    /// Alternatives wanted to the token that this step samples.
-    pub(super) fn num_alternatives(&self) -> usize {
-        if self.samples() { self.sampling.top_n_logprobs as usize } else { 0 }
+    /// What this step is to give beside tokens and raw logprobs.
+    pub(super) fn extras(&self, seed: u64, processed: bool) -> Extras {
+        let count = self.sampling.top_n_logprobs as usize;
+        let is_wanted = self.sampling.return_log_probs && (self.samples() || !self.targets().is_empty());
+        Extras {
+            alternatives: if self.samples() { count } else { 0 },
+            target_alternatives: if self.targets().is_empty() { 0 } else { count },
+            processed: (processed && is_wanted).then(|| self.sample_args(seed)),
+        }
     }
 
     /// Alternatives to the last `count` generated tokens, where they are wanted.
@@ -223,11 +256,12 @@ impl Sequence {
     /// Takes over what the step computed; the new token, if there is one.
     pub(super) fn absorb(
         &mut self,
-        (output, alternatives): &(SequenceOutput, Vec<SampledToken>),
+        (output, detail): &(SequenceOutput, Detail),
         now_s: f64,
     ) -> Option<NewToken> {
         let num_known = self.prompt_logprobs.len().saturating_sub(self.num_computed_tokens);
         self.prompt_logprobs.extend(output.target_logprobs.iter().skip(num_known));
+        self.prompt_alternatives.extend(detail.target_alternatives.iter().skip(num_known).cloned());
         self.num_computed_tokens += self.num_scheduled_tokens;
         self.num_scheduled_tokens = 0;
         let Some(sampled) = output.sampled else {
@@ -242,14 +276,14 @@ impl Sequence {
             self.generated_logprobs.push(sampled.logprob);
         }
         if self.sampling.top_n_logprobs > 0 {
-            self.generated_alternatives.push(alternatives.clone());
+            self.generated_alternatives.push(detail.alternatives.clone());
         }
         self.finish = self.ends_with(sampled.token);
         Some(NewToken { id: self.id, token: sampled.token, logprob: sampled.logprob })
     }
 
     fn ends_with(&self, token: u32) -> Option<FinishReason> {
-        if self.sampling.termination_id == Some(token) {
+        if self.sampling.termination_id == Some(token) || self.ends.contains(&token) {
             Some(FinishReason::Termination)
         } else if self.tokens.len() - self.num_prompt_tokens >= self.output.num_tokens {
             Some(FinishReason::Length)
@@ -267,6 +301,10 @@ impl Sequence {
             prompt,
             generated_tokens,
             prompt_logprobs: self.sampling.wants_prompt_logprobs().then_some(self.prompt_logprobs),
+            prompt_alternatives: self
+                .sampling
+                .wants_prompt_alternatives()
+                .then_some(self.prompt_alternatives),
             generated_logprobs: self.sampling.return_log_probs.then_some(self.generated_logprobs),
             generated_alternatives: (self.sampling.top_n_logprobs > 0).then_some(self.generated_alternatives),
             reason,

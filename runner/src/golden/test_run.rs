@@ -55,6 +55,7 @@ pub(crate) fn record(platform: &str) -> RunRecord {
             ..RankRecord::default()
         }],
         incidents: Vec::new(),
+        signals: Vec::new(),
         rank_faults: Vec::new(),
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn serve_elsewhere(
         requests,
         ranks: Vec::new(),
         incidents: client.incidents().to_vec(),
+        signals: Vec::new(),
         rank_faults: Vec::new(),
     };
     Ok(Served { record, log_tails: Vec::new(), decisions: Vec::new() })

@@ -24,7 +24,7 @@ pub(super) fn rank_specs(inputs: &ServeInputs<'_>, coordinator: &str) -> Vec<Ran
             device: rank as usize,
             engine: engine.clone(),
             seed: plan.workload.sampling.seed,
-            default_termination_id: inputs.tokenizer.eod(),
+            eods: inputs.tokenizer.eods().to_vec(),
             heartbeat_s: HEARTBEAT_S,
             fault: inputs.faults.iter().find(|(faulty, _)| *faulty == rank).map(|(_, fault)| *fault),
         })

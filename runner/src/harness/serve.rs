@@ -94,6 +94,7 @@ struct Running {
 struct Ended {
     ranks: Vec<RankRecord>,
     incidents: Vec<Incident>,
+    signals: Vec<Incident>,
     rank_faults: Vec<String>,
     log_tails: Vec<RankLogTail>,
     decisions: Vec<RoutingDecision>,
@@ -147,7 +148,7 @@ fn coordinator_options(inputs: &ServeInputs<'_>, clock: Clock) -> CoordinatorOpt
     let world_size = u32::try_from(inputs.plan.topology.data_parallel).unwrap_or(u32::MAX);
     let detokenize = Arc::new(move |tokens: &[u32]| tokenizer.decode(tokens));
     let settings = Settings {
-        end_of_document: inputs.tokenizer.eod(),
+        end_of_document: inputs.tokenizer.eods().to_vec(),
         max_requests: inputs.workload.requests.len().max(1),
         routing: routing(inputs.plan),
         ..Settings::new(world_size, HEARTBEAT_LIMIT_S, detokenize)
@@ -195,6 +196,7 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
     incidents.extend(news.map(|what| Incident { at_s: now_s, what }).collect::<Vec<_>>());
     let mut reports = coordinator.rank_reports();
     let decisions = coordinator.routing_decisions();
+    let signals = coordinator.notes();
     coordinator.shutdown();
     let ranks = ready.into_iter().map(|(rank, ready)| {
         reports.remove(&rank).unwrap_or_else(|| RankRecord {
@@ -207,7 +209,8 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
             ..RankRecord::default()
         })
     });
-    Ended { ranks: ranks.collect(), incidents, rank_faults: rank_faults(&fleet_end), log_tails, decisions }
+    let rank_faults = rank_faults(&fleet_end);
+    Ended { ranks: ranks.collect(), incidents, signals, rank_faults, log_tails, decisions }
 }
 
 fn log_tail(fleet: &Fleet, rank: u32) -> RankLogTail {
@@ -261,6 +264,7 @@ fn record(
         requests,
         ranks: ended.ranks,
         incidents: ended.incidents,
+        signals: ended.signals,
         rank_faults: ended.rank_faults,
     }
 }

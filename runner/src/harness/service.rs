@@ -139,7 +139,7 @@ fn options(inputs: &ServiceInputs<'_>, clock: Clock) -> CoordinatorOptions {
     };
     let detokenize = Arc::new(move |tokens: &[u32]| decoder.decode(tokens));
     let settings = Settings {
-        end_of_document: inputs.tokenizer.eod(),
+        end_of_document: inputs.tokenizer.eods().to_vec(),
         tokenize: Some(Arc::new(tokenize)),
         old_clients: inputs.old_clients,
         ..Settings::new(inputs.data_parallel, HEARTBEAT_LIMIT_S, detokenize)

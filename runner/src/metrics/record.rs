@@ -44,6 +44,9 @@ pub struct RunRecord {
     pub ranks: Vec<RankRecord>,
     /// What went wrong and was survived, in time order.
     pub incidents: Vec<Incident>,
+    /// Control signals in time order: when they were passed on to the ranks, and when all of these had obeyed.
+    #[serde(default)]
+    pub signals: Vec<Incident>,
     /// What ranks did wrong by themselves (crash, hang); each fails the case, even if its requests were served.
     #[serde(default)]
     pub rank_faults: Vec<String>,

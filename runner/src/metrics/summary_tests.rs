@@ -37,6 +37,7 @@ fn record(requests: Vec<RequestRecord>) -> RunRecord {
         requests,
         ranks: Vec::new(),
         incidents: Vec::new(),
+        signals: Vec::new(),
         rank_faults: Vec::new(),
     }
 }

@@ -7,6 +7,9 @@ use super::case_plan::{EnginePlan, ModelPlan, Origin};
 use super::engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
 use super::resolution::Resolution;
 
+/// Which logprobs are returned.
+pub(super) const LOGPROBS_MODE: &str = "--inference-dynamic-batching-logprobs-mode";
+
 const BYTES_PER_GIB: f64 = 1_073_741_824.0;
 
 impl Resolution<'_> {
@@ -87,6 +90,7 @@ impl Resolution<'_> {
             suspended_kv: self.suspended_kv(),
             prefix_caching: self.prefix_caching(),
             graphs: self.graphs(),
+            processed_logprobs: self.processed_logprobs(),
         }
     }
 
@@ -102,6 +106,14 @@ impl Resolution<'_> {
         const FLAG: &str = "--inference-dynamic-batching-paused-buffer-size-gb";
         let gib = self.number_in(FLAG, |gib| (0.0..=1e6).contains(&gib), "between 0 and 1e6");
         (gib.unwrap_or_default() * BYTES_PER_GIB) as u64
+    }
+
+    fn processed_logprobs(&mut self) -> bool {
+        if !self.is_given("--return-log-probs") {
+            self.ignore(LOGPROBS_MODE, "has an effect with --return-log-probs only");
+            return false;
+        }
+        self.text(LOGPROBS_MODE).as_deref() == Some("processed_logprobs")
     }
 
     fn prefix_caching(&mut self) -> Option<CacheEviction> {

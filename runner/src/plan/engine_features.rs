@@ -1,4 +1,4 @@
-//! Features of one replica's engine that a case switches on or chooses; none of them changes a bit of the output.
+//! Features of one replica's engine that a case switches on or chooses; none of them changes a token.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ pub struct EngineFeatures {
     /// Steps that run as CUDA graphs (`--cuda-graph-impl`); `None` on `cpu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graphs: Option<GraphPlan>,
+    /// Logprobs are those after temperature and filter (`--inference-dynamic-batching-logprobs-mode`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub processed_logprobs: bool,
 }
 
 /// Which cached KV block is given up, and when.
@@ -49,5 +52,6 @@ impl EngineFeatures {
         suspended_kv: SuspendedKv::Persist,
         prefix_caching: None,
         graphs: None,
+        processed_logprobs: false,
     };
 }

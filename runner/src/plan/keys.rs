@@ -107,7 +107,22 @@ impl Resolution<'_> {
         }
     }
 
-    /// N_REPEAT: the platform's, else the case's, else that of ENV_VARS, else 1.
+    /// The original repeats inside one process and starts each repeat with a fresh engine; a run of its own is that here.
+    fn repeated_inside(&mut self, num_repeats: usize) -> Option<usize> {
+        const FLAG: &str = "--inference-repeat-n";
+        let inside = self.count(FLAG)?;
+        let all = num_repeats.saturating_mul(inside);
+        if inside == 0 || all > MOST_REPEATS {
+            let message = format!(
+                "expected at least 1, and at most {MOST_REPEATS} runs together with N_REPEAT, got {inside} times {num_repeats}"
+            );
+            self.error(FLAG, message, None);
+            return None;
+        }
+        Some(all)
+    }
+
+    /// N_REPEAT: the platform's, else the case's, else that of ENV_VARS, else 1; times `--inference-repeat-n`.
     pub(super) fn num_repeats(&mut self) -> Option<u32> {
         let case = self.case;
         let platform = self.inputs.platform.to_string();
@@ -130,6 +145,7 @@ impl Resolution<'_> {
             }
         }
         self.note("N_REPEAT", chosen.to_string(), origin, "runs of the case, all of which must pass");
+        let chosen = self.repeated_inside(chosen)?;
         u32::try_from(chosen).ok()
     }
 

@@ -55,6 +55,9 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
     let model = resolution.model(tokenizer.as_ref());
     let engine = resolution.engine(model.as_ref());
     let workload = resolution.workload();
+    if let (Some(engine), Some(workload)) = (&engine, &workload) {
+        resolution.check_logprobs_mode(engine, workload);
+    }
     let output_path = resolution.output_path();
     let routing = resolution.routing();
     let throughput_check_only = resolution.switch("--throughput-check-only");

@@ -1,6 +1,7 @@
 //! Requests: where prompts come from, when they arrive, how tokens are sampled.
 
-use super::case_plan::{Arrival, PromptSource, SamplingPlan, TerminationPlan, WorkloadPlan};
+use super::case_plan::{Arrival, EnginePlan, PromptSource, SamplingPlan, TerminationPlan, WorkloadPlan};
+use super::engine::LOGPROBS_MODE;
 use super::resolution::{PathArgument, Resolution};
 use crate::engine::MOST_ALTERNATIVES;
 
@@ -120,6 +121,20 @@ impl Resolution<'_> {
             stop_words: stop_words?,
             termination: termination?,
         })
+    }
+
+    /// A prompt's tokens are not drawn: a filter may have dropped them, and minus infinity is nothing to compare.
+    pub(super) fn check_logprobs_mode(&mut self, engine: &EnginePlan, workload: &WorkloadPlan) {
+        let SamplingPlan { return_log_probs, skip_prompt_log_probs, top_k, top_p, .. } = workload.sampling;
+        let is_filtered = top_k > 0 || top_p > 0.0;
+        if engine.features.processed_logprobs && return_log_probs && !skip_prompt_log_probs && is_filtered {
+            let filter = if top_k > 0 { format!("--top_k {top_k}") } else { format!("--top_p {top_p}") };
+            let message = format!(
+                "processed logprobs of the prompt are minus infinity wherever {filter} drops a prompt token"
+            );
+            let help = "write --skip-prompt-log-probs: true, or sample with --top_k: 0 and no --top_p";
+            self.error(LOGPROBS_MODE, message, Some(help));
+        }
     }
 
     fn top_n_logprobs(&mut self, return_log_probs: bool) -> Option<u32> {

@@ -25,8 +25,8 @@ pub struct RankSpec {
     pub engine: EnginePlan,
     /// Sampling seed; the same on all ranks, since sampling is keyed by request and position.
     pub seed: u64,
-    /// Token that ends a sequence where the request does not say one.
-    pub default_termination_id: Option<u32>,
+    /// Tokens that end a sequence where the request does not name one; the main one first.
+    pub eods: Vec<u32>,
     /// Seconds between heartbeats.
     pub heartbeat_s: f64,
     /// Fault injection of the project's own tests: what goes wrong, and when.

@@ -17,6 +17,8 @@ pub(super) struct Offline<'a> {
     pub(super) platform: String,
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) sampling: Sampling,
+    /// Tokens that end a sequence besides the one that `sampling` names.
+    pub(super) ends: Vec<u32>,
     pub(super) seed: u64,
 }
 
@@ -30,6 +32,7 @@ impl Offline<'_> {
             prompt: request.tokens.clone(),
             output_length: OutputLength::Generate(request.num_tokens_to_generate as i64),
             sampling: self.sampling,
+            ends: self.ends.clone(),
         });
         let run = generate(model, limits, self.seed, Clock::start(), requests.collect(), |_step| {});
         let rank = rank_record(&run, device, num_kv_blocks as u64);
@@ -52,6 +55,7 @@ impl Offline<'_> {
             requests: requests.collect(),
             ranks: vec![rank],
             incidents: Vec::new(),
+            signals: Vec::new(),
             rank_faults: Vec::new(),
         }
     }

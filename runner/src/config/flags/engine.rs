@@ -101,12 +101,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "schedule the next step while one runs",
         "gives the same tokens",
     ),
-    not_yet(
+    used(
         "--inference-dynamic-batching-logprobs-mode",
         Choice(&["raw_logprobs", "processed_logprobs"]),
         Some("raw_logprobs"),
         "logprobs before or after temperature and filters",
-        "only raw logprobs are returned yet",
     ),
     irrelevant(
         "--inference-dynamic-batching-track-paused-request-events",

@@ -70,13 +70,7 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "the record of a run always has them",
     ),
     irrelevant("--no-record-throughput", Switch, None, "leave throughput out of the output", DIRECT_ONLY),
-    irrelevant(
-        "--inference-repeat-n",
-        Integer(1),
-        Some("1"),
-        "repeats inside one process, of which the last is kept",
-        "every run gives the same tokens, and ranks are warmed before the clock starts; N_REPEAT repeats a case",
-    ),
+    used("--inference-repeat-n", Integer(1), Some("1"), "runs of the case, times N_REPEAT"),
     used(
         "--suspend-resume-interval",
         Integer(1),

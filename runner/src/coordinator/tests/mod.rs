@@ -3,6 +3,7 @@
 mod invariants;
 mod routing;
 mod scenarios;
+mod signals;
 mod simulation;
 mod sockets;
 mod sockets_conduct;
@@ -18,7 +19,7 @@ use super::wire::*;
 /// Settings of a small fleet.
 pub(super) fn settings(world_size: u32) -> Settings {
     let detokenize = Arc::new(|tokens: &[u32]| tokens.iter().map(|token| format!("<{token}>")).collect());
-    let end_of_document = Some(0);
+    let end_of_document = vec![0];
     let settings = Settings::new(world_size, 5.0, detokenize);
     Settings { max_outstanding_per_rank: 2, max_requests: 100, max_clients: 4, end_of_document, ..settings }
 }

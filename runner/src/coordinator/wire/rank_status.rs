@@ -38,6 +38,8 @@ pub struct RankStats {
     pub num_tokens_generated: u64,
     /// Times it was suspended so far.
     pub num_suspensions: u64,
+    /// Control signals obeyed so far.
+    pub num_signals: u64,
     /// The generation epoch it was told last.
     pub generation_epoch: Option<i64>,
 }
@@ -77,6 +79,7 @@ impl FromValue for RankStats {
             num_kv_blocks_used: dict.or("num_kv_blocks_used", 0)?,
             num_tokens_generated: dict.or("num_tokens_generated", 0)?,
             num_suspensions: dict.or("num_suspensions", 0)?,
+            num_signals: dict.or("num_signals", 0)?,
             generation_epoch: dict.or("generation_epoch", None)?,
         })
     }
@@ -91,6 +94,7 @@ impl RankStats {
             ("num_kv_blocks_used", self.num_kv_blocks_used.into()),
             ("num_tokens_generated", self.num_tokens_generated.into()),
             ("num_suspensions", self.num_suspensions.into()),
+            ("num_signals", self.num_signals.into()),
             ("generation_epoch", nullable(&self.generation_epoch, |&epoch| epoch.into())),
         ]))
     }

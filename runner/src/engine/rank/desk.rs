@@ -11,7 +11,8 @@ use crate::engine::{
 
 /// Open requests as their clients wrote them.
 pub(super) struct Desk {
-    default_termination_id: Option<u32>,
+    /// What ends a request that names no token, the main one first.
+    eods: Vec<u32>,
     tickets: HashMap<u64, Ticket>,
 }
 
@@ -36,17 +37,18 @@ struct Refusal {
 }
 
 impl Desk {
-    pub(super) fn new(default_termination_id: Option<u32>) -> Self {
-        Self { default_termination_id, tickets: HashMap::new() }
+    pub(super) fn new(eods: Vec<u32>) -> Self {
+        Self { eods, tickets: HashMap::new() }
     }
 
     /// Opens a request at the engine; the reply if it was refused.
     pub(super) fn submit(&mut self, submit: Submit, engine: &mut Engine, now_s: f64) -> Option<FinalReply> {
         let Submit { id, prompt, mut sampling, multi_modal } = submit;
-        sampling.termination_id = sampling.termination_id.or(self.default_termination_id.map(i64::from));
+        let ends = if sampling.termination_id.is_none() { self.eods.clone() } else { Vec::new() };
+        sampling.termination_id = sampling.termination_id.or(ends.first().copied().map(i64::from));
         let opened = match multi_modal {
             Some(_) => Err(unsupported("multi-modal data")),
-            None => engine_request(id, prompt, &sampling),
+            None => engine_request(id, prompt, &sampling, ends),
         };
         let accepted = opened.and_then(|request| engine.submit(request).map_err(Refusal::from));
         match accepted {
@@ -105,6 +107,11 @@ impl Desk {
             } else {
                 None
             },
+            prompt_top_n_logprobs: if is_first {
+                engine.prompt_alternatives(new.id).map(alternatives_by_id)
+            } else {
+                None
+            },
             ..PartialReply::default()
         })
     }
@@ -118,6 +125,7 @@ impl Desk {
             prompt_tokens,
             prompt_log_probs: finished.prompt_logprobs,
             generated_log_probs: finished.generated_logprobs,
+            prompt_top_n_logprobs: finished.prompt_alternatives.as_deref().map(alternatives_by_id),
             generated_top_n_logprobs: finished.generated_alternatives.as_deref().map(alternatives_by_id),
             effort: Some(Effort {
                 num_cached_tokens: finished.num_cached_tokens as u64,
@@ -134,7 +142,12 @@ impl Desk {
     }
 }
 
-fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<EngineRequest, Refusal> {
+fn engine_request(
+    id: u64,
+    prompt: Prompt,
+    params: &SamplingParams,
+    ends: Vec<u32>,
+) -> Result<EngineRequest, Refusal> {
     let prompt = match prompt {
         Prompt::Tokens(tokens) => tokens,
         Prompt::Text(_) => {
@@ -142,9 +155,6 @@ fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<En
             return Err(Refusal { kind: "TypeError", reason });
         }
     };
-    if params.return_prompt_top_n_logprobs {
-        return Err(unsupported("return_prompt_top_n_logprobs"));
-    }
     // The coordinator watches for them: here is no tokenizer.
     if params.stop_words.as_ref().is_some_and(|words| !words.is_empty()) {
         return Err(unsupported("stop_words without a coordinator that watches for them"));
@@ -168,7 +178,7 @@ fn engine_request(id: u64, prompt: Prompt, params: &SamplingParams) -> Result<En
         // Negative = never; beyond any vocabulary = never, too.
         termination_id: params.termination_id.and_then(|id| u32::try_from(id).ok()),
     };
-    Ok(EngineRequest { id, prompt, output_length, sampling })
+    Ok(EngineRequest { id, prompt, output_length, sampling, ends })
 }
 
 fn unsupported(what: &str) -> Refusal {

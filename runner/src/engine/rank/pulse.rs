@@ -131,6 +131,14 @@ impl<L: Link> Pulse<L> {
         heart.stats = stats;
     }
 
+    /// A signal was obeyed: says so at once.
+    pub(super) fn acknowledge(&self, stats: RankStats) -> Result<(), LinkError> {
+        let mut heart = lock(&self.heart);
+        heart.stats = stats;
+        heart.last_beat_s = heart.clock.now_s();
+        heart.link.heartbeat(stats)
+    }
+
     /// Sends what a step or a command brought.
     pub(super) fn send(&self, partials: Vec<PartialReply>, finals: Vec<FinalReply>) -> Result<(), LinkError> {
         let mut heart = lock(&self.heart);

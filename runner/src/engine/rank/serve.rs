@@ -20,6 +20,7 @@ pub(super) struct Server<L: Link> {
     pulse: Pulse<L>,
     lifecycle: Lifecycle,
     num_tokens_generated: u64,
+    num_signals: u64,
     log: RankLog,
 }
 
@@ -32,10 +33,11 @@ impl<L: Link> Server<L> {
             num_kv_blocks,
             fault: spec.fault,
             engine: Engine::new(model, limits, spec.seed, log.clock),
-            desk: Desk::new(spec.default_termination_id),
+            desk: Desk::new(spec.eods.clone()),
             pulse,
             lifecycle: Lifecycle::Running,
             num_tokens_generated: 0,
+            num_signals: 0,
             log,
         }
     }
@@ -81,6 +83,8 @@ impl<L: Link> Server<L> {
             RankCommand::Abort { request_id } => self.desk.abort(request_id, &mut self.engine),
             RankCommand::Control(signal) => {
                 self.control(signal);
+                self.num_signals += 1;
+                self.pulse.acknowledge(self.stats())?;
                 None
             }
         };
@@ -103,8 +107,7 @@ impl<L: Link> Server<L> {
     fn control(&mut self, signal: ControlSignal) {
         if let ControlSignal::SetGenerationEpoch(epoch) = signal {
             self.log.line(&format!("generation epoch {epoch}"));
-            self.engine.set_generation_epoch(epoch);
-            return self.acknowledge();
+            return self.engine.set_generation_epoch(epoch);
         }
         let Some(next) = self.lifecycle.after(signal) else {
             return self.log.line(&format!("ignored {} while {:?}", signal.header(), self.lifecycle));
@@ -116,12 +119,6 @@ impl<L: Link> Server<L> {
             Lifecycle::Suspended => self.engine.suspend(),
             Lifecycle::Paused | Lifecycle::Stopped => self.engine.pause(),
         }
-        self.acknowledge();
-    }
-
-    /// The next heartbeat says what the signal led to.
-    fn acknowledge(&self) {
-        self.pulse.step_ended(self.stats());
     }
 
     fn work(&mut self) -> Result<(), LinkError> {
@@ -175,6 +172,7 @@ impl<L: Link> Server<L> {
             num_kv_blocks_used: self.engine.num_kv_blocks_used() as u64,
             num_tokens_generated: self.num_tokens_generated,
             num_suspensions: self.engine.statistics().num_suspensions,
+            num_signals: self.num_signals,
             generation_epoch: self.engine.statistics().generation_epoch,
         }
     }

@@ -119,7 +119,7 @@ fn spec() -> RankSpec {
             features: EngineFeatures::OFF,
         },
         seed: 1,
-        default_termination_id: None,
+        eods: Vec::new(),
         heartbeat_s: 0.05,
         fault: None,
     }
@@ -286,18 +286,18 @@ fn paused_requests_freeze_abort_answers_and_stop_drops() {
 }
 
 #[test]
-fn the_default_termination_id_is_for_requests_that_name_none() {
+fn any_end_of_a_document_ends_a_request_that_names_no_token() {
     let probe = start(spec(), Duration::ZERO);
     probe.submit(0, ids(&[5]), greedy(6));
     let tokens = probe.next_final().generated_tokens;
     probe.stop();
-    let rank = start(RankSpec { default_termination_id: Some(tokens[2]), ..spec() }, Duration::ZERO);
+    let rank = start(RankSpec { eods: vec![tokens[2] + 1, tokens[2]], ..spec() }, Duration::ZERO);
     for (termination_id, expected) in [(None, 3), (Some(-1), 6), (Some(i64::from(tokens[4])), 5)] {
         rank.submit(0, ids(&[5]), SamplingParams { termination_id, ..greedy(6) });
         let reply = rank.next_final();
         assert_eq!(reply.generated_tokens, tokens[..expected]);
         let resolved = reply.sampling.termination_id.unwrap();
-        assert_eq!(resolved, termination_id.unwrap_or(i64::from(tokens[2])));
+        assert_eq!(resolved, termination_id.unwrap_or(i64::from(tokens[2] + 1)), "the main one is named");
     }
     rank.stop();
 }

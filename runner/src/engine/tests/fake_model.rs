@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use goldlap_kernels::model::step::{
-    KvCacheShape, LanguageModel, SampleArgs, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
+    Detail, Extras, KvCacheShape, LanguageModel, SampleArgs, SampledToken, SequenceOutput, SequenceSlice,
+    StepCost, StepError,
 };
 
 pub(in crate::engine) const VOCAB_SIZE: usize = 1000;
@@ -130,23 +131,39 @@ impl LanguageModel for FakeModel {
         batch.iter().map(|sequence| self.run(sequence)).collect()
     }
 
-    fn step_with_alternatives(
+    fn step_with_extras(
         &mut self,
         batch: &[SequenceSlice<'_>],
-        num_alternatives: &[usize],
-    ) -> Result<Vec<(SequenceOutput, Vec<SampledToken>)>, StepError> {
-        let outputs = self.step(batch)?;
-        let alternatives = |(output, &count): (SequenceOutput, &usize)| {
-            let best = output.sampled.into_iter().flat_map(move |sampled| alternatives(sampled, count));
-            let best = best.collect();
-            (output, best)
-        };
-        Ok(outputs.into_iter().zip(num_alternatives).map(alternatives).collect())
+        extras: &[Extras],
+    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
+        let outputs = self.step(batch)?.into_iter().zip(batch).zip(extras);
+        Ok(outputs.map(|((output, slice), &extras)| with_extras(output, slice, extras)).collect())
     }
 
     fn last_step_cost(&self) -> StepCost {
         StepCost { flops: 1, ..StepCost::default() }
     }
+}
+
+/// Processed logprobs are twice the raw ones here.
+fn with_extras(
+    mut output: SequenceOutput,
+    slice: &SequenceSlice<'_>,
+    extras: Extras,
+) -> (SequenceOutput, Detail) {
+    if extras.processed.is_some() {
+        output.target_logprobs.iter_mut().for_each(|logprob| *logprob *= 2.0);
+        output.sampled.iter_mut().for_each(|sampled| sampled.logprob *= 2.0);
+    }
+    let best = output.sampled.into_iter().flat_map(|sampled| alternatives(sampled, extras.alternatives));
+    let targets = slice.targets.iter().zip(&output.target_logprobs);
+    let of_target = |(&token, &logprob): (&u32, &f32)| {
+        alternatives(SampledToken { token, logprob }, extras.target_alternatives)
+    };
+    let target_alternatives =
+        if extras.target_alternatives > 0 { targets.map(of_target).collect() } else { Vec::new() };
+    let detail = Detail { alternatives: best.collect(), target_alternatives };
+    (output, detail)
 }
 
 /// Made up from the token itself.

@@ -2,6 +2,7 @@
 
 mod fake_model;
 mod features;
+mod logprobs;
 mod pool_model;
 mod properties;
 mod scenarios;
@@ -35,6 +36,7 @@ fn request(id: u64, prompt: &[u32], num_tokens: i64) -> EngineRequest {
         prompt: prompt.to_vec(),
         output_length: OutputLength::Generate(num_tokens),
         sampling: Sampling::GREEDY,
+        ends: Vec::new(),
     }
 }
 
@@ -44,13 +46,18 @@ struct Expected {
     generated_logprobs: Vec<f32>,
     generated_alternatives: Vec<Vec<SampledToken>>,
     prompt_logprobs: Vec<f32>,
+    prompt_alternatives: Vec<Vec<SampledToken>>,
     reason: FinishReason,
 }
 
 fn expected(request: &EngineRequest, num_tokens: usize) -> Expected {
     let mut context = request.prompt.clone();
-    let prompt_logprobs =
+    let prompt_logprobs: Vec<f32> =
         (1..context.len()).map(|at| fake_model::logprob(&context[..at], context[at])).collect();
+    let of_prompt = |(&token, &logprob): (&u32, &f32)| {
+        fake_model::alternatives(SampledToken { token, logprob }, request.sampling.top_n_logprobs as usize)
+    };
+    let prompt_alternatives = context[1..].iter().zip(&prompt_logprobs).map(of_prompt).collect();
     let (mut generated_logprobs, mut generated_alternatives) = (Vec::new(), Vec::new());
     let mut reason = FinishReason::Length;
     while context.len() < request.prompt.len() + num_tokens {
@@ -67,7 +74,14 @@ fn expected(request: &EngineRequest, num_tokens: usize) -> Expected {
         }
     }
     let tokens = context.split_off(request.prompt.len());
-    Expected { tokens, generated_logprobs, generated_alternatives, prompt_logprobs, reason }
+    Expected {
+        tokens,
+        generated_logprobs,
+        generated_alternatives,
+        prompt_logprobs,
+        prompt_alternatives,
+        reason,
+    }
 }
 
 fn assert_as_expected(request: &EngineRequest, finished: &FinishedRequest) {
@@ -81,6 +95,10 @@ fn assert_as_expected(request: &EngineRequest, finished: &FinishedRequest) {
     assert_eq!(
         finished.generated_alternatives,
         wants_alternatives.then_some(expected.generated_alternatives)
+    );
+    assert_eq!(
+        finished.prompt_alternatives,
+        sampling.wants_prompt_alternatives().then_some(expected.prompt_alternatives)
     );
     assert_eq!(
         finished.prompt_logprobs,

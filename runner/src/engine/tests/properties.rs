@@ -69,7 +69,7 @@ fn visitors() -> impl Strategy<Value = Vec<Visitor>> {
     let visitor = (prompt(), output, sampling(), 0..30usize, prop::option::weighted(0.2, 0..40usize));
     prop::collection::vec(visitor, 1..16).prop_map(|visitors| {
         let with_id = |(id, (prompt, output_length, sampling, arrives_at, aborted_at))| Visitor {
-            request: EngineRequest { id: id as u64, prompt, output_length, sampling },
+            request: EngineRequest { id: id as u64, prompt, output_length, sampling, ends: Vec::new() },
             arrives_at,
             aborted_at,
         };

@@ -40,6 +40,9 @@ fn context(flag: &str) -> &'static [&'static str] {
         "--num-tokens-from-file" | "--prompt-file-num-truncate" => &["--prompt-file: file"],
         "--tokenizer-model" => &["--tokenizer-type: TikTokenizer"],
         "--skip-prompt-log-probs" | "--top-n-logprobs" => &["--return-log-probs: true"],
+        "--inference-dynamic-batching-logprobs-mode" => {
+            &["--return-log-probs: true", "--skip-prompt-log-probs: true"]
+        }
         "--suspend-timeout" => &["--suspend-resume-interval: 4"],
         "--batch-boundaries" => &["--drain-between-batches: true"],
         "--inference-dynamic-batching-prefix-caching-coordinator-policy"

@@ -152,13 +152,14 @@ pub(super) fn rank_message() -> impl Strategy<Value = RankMessage> {
     );
     let names = || btree_set(any::<u64>(), 0..4);
     let changes = (names(), names()).prop_map(|(cached, forgotten)| CacheChanges { cached, forgotten });
-    let stats = (any::<[u64; 6]>(), of(any::<i64>())).prop_map(|(n, generation_epoch)| RankStats {
+    let stats = (any::<[u64; 7]>(), of(any::<i64>())).prop_map(|(n, generation_epoch)| RankStats {
         num_steps: n[0],
         num_running: n[1],
         num_waiting: n[2],
         num_kv_blocks_used: n[3],
         num_tokens_generated: n[4],
         num_suspensions: n[5],
+        num_signals: n[6],
         generation_epoch,
     });
     let report = (any::<u32>(), any::<u64>(), ".{0,9}", 0.0..9.0).prop_map(
