@@ -13,6 +13,7 @@ mod rank_link;
 mod ranks;
 mod requests;
 mod routing;
+mod segments;
 mod serve;
 pub(crate) mod socket;
 pub mod state;

@@ -13,6 +13,7 @@ use super::lifecycle::Lifecycle;
 use super::prefix_routing::{Routing, RoutingDecision};
 use super::ranks::Ranks;
 use super::requests::Requests;
+use super::segments::add_segments;
 use super::stats::{CoordinatorStats, Counters, RankLoad};
 use super::wire::{
     BadMessage, ClientMessage, ClientReply, FinalReply, Numbering, RankCommand, RankMessage, RankReady,
@@ -325,6 +326,7 @@ impl State {
         if !client.announced {
             reply.keep_safe_keys();
         }
+        add_segments(&mut reply, &request.submit, &self.settings.detokenize);
         reply.prompt = reply.prompt.or(request.text);
         self.counters.answered += 1;
         self.answer(&request.client, request.client_id, reply);

@@ -284,3 +284,22 @@ fn shutdown_answers_everything_first() {
     assert!(failure_of(&commands).contains("shut the coordinator down"));
     assert!(matches!(commands.last(), Some(Command::End)));
 }
+
+#[test]
+fn segments_are_the_texts_of_single_tokens_for_whoever_asks() {
+    for asked in [true, false] {
+        let mut driver = Driver::started(1);
+        let ClientMessage::Submit(mut request) = submit(0) else { panic!("a submission") };
+        request.prompt = Prompt::Tokens(vec![7, 8]);
+        request.sampling.return_segments = asked;
+        driver.client(CLIENT, ClientMessage::Submit(request));
+        let answers = finals(&driver.rank(0, done(0, &[5, 6])));
+        let segments = |key: &str| {
+            let found = answers[0].1.extra.iter().find(|(known, _)| known == key);
+            found.map(|(_, value)| value.to_string())
+        };
+        let expected = |texts: &str| asked.then(|| texts.to_owned());
+        assert_eq!(segments("segments"), expected(r#"["<7>", "<8>", "<5>", "<6>"]"#));
+        assert_eq!(segments("generated_segments"), expected(r#"["<5>", "<6>"]"#));
+    }
+}

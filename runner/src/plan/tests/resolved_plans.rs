@@ -200,6 +200,31 @@ fn repeats_may_come_from_the_environment_variables() {
 }
 
 #[test]
+fn repeats_inside_a_run_multiply_the_runs() {
+    let flags: &[&str] = &["--inference-repeat-n: 3"];
+    assert_eq!(run(plan(&prompted_case(flags, ""))).num_repeats, 3);
+    assert_eq!(run(plan(&prompted_case(flags, "N_REPEAT: 2\n"))).num_repeats, 6);
+    let many = invalid(plan(&prompted_case(&["--inference-repeat-n: 100000"], "N_REPEAT: 2\n")));
+    assert!(many.contains("--inference-repeat-n") && many.contains("100000 times 2"), "{many}");
+    let none = invalid(plan(&prompted_case(&["--inference-repeat-n: 0"], "")));
+    assert!(none.contains("--inference-repeat-n"), "{none}");
+}
+
+#[test]
+fn processed_logprobs_of_what_a_filter_drops_are_refused() {
+    const MODE: &str = "--inference-dynamic-batching-logprobs-mode: processed_logprobs";
+    let is_processed = |flags: &[&str]| {
+        let plan = run(plan(&prompted_case(&[&[MODE], flags].concat(), "")));
+        plan.engine.features.processed_logprobs
+    };
+    assert!(is_processed(&["--return-log-probs: true", "--skip-prompt-log-probs: true"]));
+    assert!(is_processed(&["--return-log-probs: true", "--top_k: 0"]));
+    assert!(!is_processed(&[]), "there are no logprobs");
+    let refused = invalid(plan(&prompted_case(&[MODE, "--return-log-probs: true"], "")));
+    assert!(refused.contains("minus infinity") && refused.contains("--skip-prompt-log-probs"), "{refused}");
+}
+
+#[test]
 fn a_plan_is_explained_in_text_and_json() {
     let text = prompted_case(&["--bf16: true", "--seed: 7"], "KNOWN_FAILURE: {reason: slow, issue: 12}\n");
     let disposition = plan(&text);
