@@ -7,7 +7,9 @@ use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, Posit
 use goldlap_kernels::model::gpt::Gpt;
 use goldlap_kernels::model::packed::{PackedModel, pack};
 use goldlap_kernels::model::random::RandomWeights;
-use goldlap_kernels::model::step::{KvCacheShape, LanguageModel, SampleArgs, SequenceOutput, SequenceSlice};
+use goldlap_kernels::model::step::{
+    Detail, Extras, KvCacheShape, LanguageModel, SampleArgs, SequenceOutput, SequenceSlice,
+};
 use goldlap_kernels::ops::Backend;
 
 const ROPE: PositionEmbedding = PositionEmbedding::Rope { base: 10_000.0, percent: 1.0, scaling: None };
@@ -273,14 +275,33 @@ pub(crate) fn the_likeliest_tokens_agree<D: Device>(make: Make<'_, D>) {
         (slice(&prompt, (0, 20), &[1, 2], Some(SAMPLED)), slice(&prompt, (0, 9), &[3], None));
     let third = slice(&prompt, (0, 12), &[4], Some(GREEDY));
     let batch = [first, second, third];
-    let got =
-        model.on(make(GraphShapes::decode_steps())).step_with_alternatives(&batch, &[3, 0, 331]).unwrap();
-    let native = CpuBackend::new(Isa::best(), 1).unwrap();
-    let expected = model.on(native).step_with_alternatives(&batch, &[3, 0, 331]).unwrap();
-    assert_eq!(got.iter().map(|(_, others)| others.len()).collect::<Vec<_>>(), [3, 0, 331]);
-    assert_eq!(got[2].0.sampled, Some(got[2].1[0]));
-    for ((_, got), (_, expected)) in got.iter().zip(&expected) {
-        for (got, expected) in got.iter().zip(expected) {
+    let wanted = |processed| {
+        [3, 0, 331].map(|alternatives| Extras { alternatives, target_alternatives: 2, processed })
+    };
+    let run = |extras: &[Extras]| {
+        let got = model.on(make(GraphShapes::decode_steps())).step_with_extras(&batch, extras).unwrap();
+        let native = CpuBackend::new(Isa::best(), 1).unwrap();
+        (got, model.on(native).step_with_extras(&batch, extras).unwrap())
+    };
+    let (got, expected) = run(&wanted(None));
+    assert_eq!(got.iter().map(|(_, detail)| detail.alternatives.len()).collect::<Vec<_>>(), [3, 0, 331]);
+    assert_eq!(got[2].0.sampled, Some(got[2].1.alternatives[0]));
+    assert_close(&got, &expected);
+    // After a temperature, without a filter: near its edge the backends' last bits decide who is kept.
+    let warm = SampleArgs { temperature: 2.0, top_k: 0, top_p: 0.0, ..SAMPLED };
+    let (got, expected) = run(&wanted(Some(warm)));
+    assert_close(&got, &expected);
+}
+
+fn assert_close(got: &[(SequenceOutput, Detail)], expected: &[(SequenceOutput, Detail)]) {
+    for ((_, got), (_, expected)) in got.iter().zip(expected) {
+        let lists = |detail: &Detail| {
+            let targets = detail.target_alternatives.iter().flatten();
+            detail.alternatives.iter().chain(targets).copied().collect::<Vec<_>>()
+        };
+        let (got, expected) = (lists(got), lists(expected));
+        assert_eq!(got.len(), expected.len());
+        for (got, expected) in got.iter().zip(&expected) {
             assert!((got.logprob - expected.logprob).abs() < 0.02, "{got:?} for {expected:?}");
         }
     }

@@ -57,7 +57,13 @@ pub(crate) fn decoding() -> Engine {
     let mut engine = Engine::new(Box::new(NoModel), limits, 1, Clock::start());
     for id in 0..SEQUENCES {
         let sampling = Sampling { return_log_probs: true, skip_prompt_log_probs: true, ..Sampling::GREEDY };
-        let request = EngineRequest { id, prompt: vec![1; 128], output_length: OutputLength::Fill, sampling };
+        let request = EngineRequest {
+            id,
+            prompt: vec![1; 128],
+            output_length: OutputLength::Fill,
+            sampling,
+            ends: Vec::new(),
+        };
         engine.submit(request).expect("taken");
     }
     for _ in 0..8 {
