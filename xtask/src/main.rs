@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod fetch_model;
 mod gpu_bundle;
 mod ptx;
@@ -22,6 +23,8 @@ struct Arguments {
 /// One variant, one file.
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what the runner costs besides the kernels, or count the instructions of hot paths.
+    Bench(bench::Bench),
     FetchModel(fetch_model::FetchModel),
     /// Pack everything that a GPU host without Rust or network needs to test and time the CUDA backend.
     GpuBundle(gpu_bundle::GpuBundle),
@@ -37,6 +40,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Bench(command) => command.run(),
         Command::FetchModel(command) => command.run(),
         Command::GpuBundle(command) => command.run(),
         Command::Ptx(command) => command.run(),

@@ -48,6 +48,7 @@ const TOP_LEVEL: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
+    "PERFORMANCE.md",
     "README.md",
     "golden_values",
     "kernels",

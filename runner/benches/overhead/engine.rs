@@ -11,6 +11,7 @@ use goldlap_kernels::model::step::{
 };
 
 use crate::allocations;
+use crate::figures::{row, spread};
 
 const SEQUENCES: u64 = 32;
 const STEPS: usize = 20_000;
@@ -73,16 +74,16 @@ pub(crate) fn decoding() -> Engine {
 }
 
 pub(crate) fn run() {
-    for round in 0..3 {
+    let (mut each_us, mut allocated) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
         let mut engine = decoding();
         let (before, start) = (allocations::so_far(), Instant::now());
         for _ in 0..STEPS {
             assert_eq!(engine.step().new_tokens.len(), SEQUENCES as usize);
         }
-        let each_us = start.elapsed().as_secs_f64() * 1e6 / STEPS as f64;
-        let allocations = (allocations::so_far() - before) as f64 / STEPS as f64;
-        println!(
-            "engine, round {round}: {each_us:.2} us and {allocations:.2} allocations a step of {SEQUENCES} sequences"
-        );
+        each_us.push(start.elapsed().as_secs_f64() * 1e6 / STEPS as f64);
+        allocated.push((allocations::so_far() - before) as f64 / STEPS as f64);
     }
+    row(&format!("engine: us a step of {SEQUENCES} sequences, without the model"), &spread(&mut each_us, 2));
+    row("engine: allocations in such a step", &spread(&mut allocated, 2));
 }

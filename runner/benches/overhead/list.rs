@@ -1,9 +1,11 @@
-//! `goldlap list` over five and ten thousand case folders: seconds, and peak memory.
+//! `goldlap list` over five and ten thousand case folders.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use crate::figures::{row, spread};
 
 const CASE: &str = "\
 MODE: inference
@@ -46,8 +48,8 @@ pub(crate) fn run() {
             fs::create_dir_all(&folder).expect("a folder");
             fs::write(folder.join("model_config.yaml"), CASE).expect("a case");
         }
-        let best = (0..5).map(|_| list(root.path())).min_by(f64::total_cmp).expect("five runs");
-        println!("list of {count} folders: {best:.3} s, the best of five");
+        let mut seconds: Vec<f64> = (0..5).map(|_| list(root.path())).collect();
+        row(&format!("list: seconds for {count} folders"), &spread(&mut seconds, 2));
     }
 }
 

@@ -1,10 +1,12 @@
 //! What everything but the kernels costs: coordinator, engine, wire, discovery. `cargo xtask bench overhead` runs it.
 //!
-//!     cargo bench -p goldlap --bench overhead -- [coordinator|engine|list|count PATH ITERATIONS]
+//!     cargo bench -p goldlap --bench overhead -- [coordinator|engine|list|paths|count PATH ITERATIONS]
 
 mod allocations;
 mod coordinator;
 mod engine;
+mod figures;
+mod kernels;
 mod list;
 mod messages;
 mod paths;
@@ -25,8 +27,18 @@ fn main() {
         ["coordinator"] => coordinator::run(),
         ["engine"] => engine::run(),
         ["list"] => list::run(),
-        ["paths"] => paths::NAMES.iter().for_each(|name| println!("{name}")),
-        ["count", name, iterations] => paths::run(name, iterations.parse().expect("a number of iterations")),
+        ["paths"] => {
+            paths::NAMES.iter().for_each(|name| println!("{name} 500"));
+            kernels::NAMES.iter().for_each(|name| println!("{name} 2"));
+        }
+        ["count", name, iterations] => {
+            let iterations = iterations.parse().expect("a number of iterations");
+            if kernels::NAMES.contains(name) {
+                kernels::run(name, iterations)
+            } else {
+                paths::run(name, iterations)
+            }
+        }
         other => panic!("unknown arguments {other:?}: see the head of benches/overhead/main.rs"),
     }
 }

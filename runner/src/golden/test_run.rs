@@ -57,6 +57,7 @@ pub(crate) fn record(platform: &str) -> RunRecord {
         incidents: Vec::new(),
         signals: Vec::new(),
         rank_faults: Vec::new(),
+        ranks_memory_bytes: None,
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) fn serve_elsewhere(
         incidents: client.incidents().to_vec(),
         signals: Vec::new(),
         rank_faults: Vec::new(),
+        ranks_memory_bytes: None,
     };
     Ok(Served { record, log_tails: Vec::new(), decisions: Vec::new() })
 }

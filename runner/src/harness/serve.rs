@@ -21,7 +21,7 @@ use crate::metrics::{
 use crate::plan::CasePlan;
 use crate::report::RankLogTail;
 use crate::topology::{
-    Fault, Fleet, FleetEnd, LaunchError, RankSpec, describe_exit, was_killed_from_outside,
+    Fault, Fleet, FleetEnd, LaunchError, RankSpec, describe_exit, proportional_bytes, was_killed_from_outside,
 };
 use crate::workload::{Tokenizer, Workload};
 
@@ -88,6 +88,8 @@ struct Running {
     fleet: Fleet,
     ready: BTreeMap<u32, RankReady>,
     startup_s: f64,
+    /// Of all ranks, once everything was answered.
+    memory_bytes: Option<u64>,
 }
 
 /// What the fleet said and did while it ended.
@@ -96,6 +98,7 @@ struct Ended {
     incidents: Vec<Incident>,
     signals: Vec<Incident>,
     rank_faults: Vec<String>,
+    memory_bytes: Option<u64>,
     log_tails: Vec<RankLogTail>,
     decisions: Vec<RoutingDecision>,
 }
@@ -137,7 +140,7 @@ fn start(inputs: &ServeInputs<'_>) -> Result<Running, ServeError> {
     match coordinator.wait_ready(deadline_s) {
         Ok(ready) => {
             let startup_s = clock.now_s();
-            Ok(Running { clock, deadline_s, coordinator, fleet, ready, startup_s })
+            Ok(Running { clock, deadline_s, coordinator, fleet, ready, startup_s, memory_bytes: None })
         }
         Err(why) => Err(ServeError::NotReady { logs: log_tails(&fleet, &specs), why }),
     }
@@ -174,6 +177,7 @@ fn drive(
     client.set_conduct(inputs.workload.conduct(&inputs.plan.workload.conduct));
     let arrival = inputs.plan.workload.arrival;
     let records = client.run(&inputs.workload.requests, arrival, running.deadline_s, on_progress);
+    running.memory_bytes = proportional_bytes(&running.fleet.pids());
     client.pause()?;
     running.fleet.expect_end();
     client.stop()?;
@@ -183,7 +187,7 @@ fn drive(
 }
 
 fn end(running: Running, requests: &[RequestRecord]) -> Ended {
-    let Running { clock, coordinator, fleet, ready, .. } = running;
+    let Running { clock, coordinator, fleet, ready, memory_bytes, .. } = running;
     let lost: Vec<u32> = coordinator.lost_ranks().into_keys().collect();
     let all_answered = requests.iter().all(|request| request.outcome != RequestOutcome::Unanswered);
     let talkers: Vec<u32> = if all_answered { lost.clone() } else { ready.keys().copied().collect() };
@@ -210,7 +214,7 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
         })
     });
     let rank_faults = rank_faults(&fleet_end);
-    Ended { ranks: ranks.collect(), incidents, signals, rank_faults, log_tails, decisions }
+    Ended { ranks: ranks.collect(), incidents, signals, rank_faults, memory_bytes, log_tails, decisions }
 }
 
 fn log_tail(fleet: &Fleet, rank: u32) -> RankLogTail {
@@ -266,6 +270,7 @@ fn record(
         incidents: ended.incidents,
         signals: ended.signals,
         rank_faults: ended.rank_faults,
+        ranks_memory_bytes: ended.memory_bytes,
     }
 }
 

@@ -50,6 +50,10 @@ pub struct RunRecord {
     /// What ranks did wrong by themselves (crash, hang); each fails the case, even if its requests were served.
     #[serde(default)]
     pub rank_faults: Vec<String>,
+    /// Memory of all ranks together once the last answer had come, bytes: a page that several share counts once.
+    /// `None` where the system does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks_memory_bytes: Option<u64>,
 }
 
 /// What became of a workload's sources.

@@ -39,6 +39,7 @@ fn record(requests: Vec<RequestRecord>) -> RunRecord {
         incidents: Vec::new(),
         signals: Vec::new(),
         rank_faults: Vec::new(),
+        ranks_memory_bytes: None,
     }
 }
 

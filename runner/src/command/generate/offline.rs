@@ -57,6 +57,7 @@ impl Offline<'_> {
             incidents: Vec::new(),
             signals: Vec::new(),
             rank_faults: Vec::new(),
+            ranks_memory_bytes: None,
         }
     }
 }

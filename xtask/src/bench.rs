@@ -1,0 +1,66 @@
+//! `cargo xtask bench`: what the runner costs besides the kernels, in seconds and in instructions.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+
+mod instructions;
+mod overhead;
+
+/// `cargo xtask bench`.
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Measure coordinator, engine and discovery, and write the figures into PERFORMANCE.md.
+    Overhead,
+    /// Count the instructions of hot paths under valgrind; fails where one needs more than its committed count.
+    Instructions(instructions::Instructions),
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self.what {
+            What::Overhead => overhead::run(),
+            What::Instructions(command) => command.run(),
+        }
+    }
+}
+
+/// Builds the benchmark with the runner optimised, on dependencies as the dev profile has them: those are there already,
+/// and a release build of all takes ten times as long.
+fn built() -> Result<PathBuf> {
+    let optimised = ["opt-level=3", "debug-assertions=false", "overflow-checks=false"];
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(crate::workspace_root());
+    cargo.args([
+        "build",
+        "--package",
+        "goldlap",
+        "--bench",
+        "overhead",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
+    cargo.args(
+        optimised
+            .iter()
+            .flat_map(|how| ["--config".to_owned(), format!("profile.dev.package.goldlap.{how}")]),
+    );
+    let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("the benchmark does not build ({})", output.status);
+    }
+    let messages = String::from_utf8(output.stdout).context("what cargo says is not UTF-8")?;
+    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let executables = artifacts
+        .filter(|artifact| artifact["target"]["name"] == "overhead")
+        .filter_map(|artifact| artifact["executable"].as_str().map(PathBuf::from));
+    executables.last().context("cargo names no executable of the benchmark")
+}
