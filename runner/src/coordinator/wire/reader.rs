@@ -40,6 +40,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
+    #[inline]
     pub(super) fn is_at_nil(&self) -> bool {
         self.rest.first() == Some(&0xc0)
     }
@@ -57,18 +58,21 @@ impl<'a> Reader<'a> {
         self.value().map_or("a message that ends early".into(), |value| describe(&value))
     }
 
+    #[inline]
     fn marker(&mut self) -> Option<u8> {
         let (&marker, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(marker)
     }
 
+    #[inline]
     fn chunk<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (chunk, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         Some(*chunk)
     }
 
+    #[inline]
     fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.rest.split_at_checked(count)?;
         self.rest = rest;
@@ -80,6 +84,7 @@ impl<'a> Reader<'a> {
         Some(self.chunk::<N>()?.iter().fold(0, |size, &byte| size << 8 | usize::from(byte)))
     }
 
+    #[inline]
     pub(super) fn number(&mut self) -> Option<Number> {
         let signed = |n: i64| u64::try_from(n).map_or(Number::Negative(n), Number::Natural);
         Some(match self.marker()? {
@@ -99,6 +104,7 @@ impl<'a> Reader<'a> {
         })
     }
 
+    #[inline]
     pub(super) fn boolean(&mut self) -> Option<bool> {
         match self.marker()? {
             0xc2 => Some(false),
@@ -108,6 +114,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The bytes of a string, which need not be UTF-8.
+    #[inline]
     pub(super) fn text_bytes(&mut self) -> Option<&'a [u8]> {
         let size = match self.marker()? {
             short @ 0xa0..=0xbf => usize::from(short & 0x1f),

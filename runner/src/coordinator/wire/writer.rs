@@ -10,10 +10,12 @@ impl Writer<'_> {
         self.0.push(0xc0);
     }
 
+    #[inline]
     pub(super) fn boolean(&mut self, value: bool) {
         self.0.push(if value { 0xc3 } else { 0xc2 });
     }
 
+    #[inline]
     pub(super) fn natural(&mut self, value: u64) {
         match value {
             0..=0x7f => self.0.push(value as u8),
@@ -36,10 +38,12 @@ impl Writer<'_> {
     }
 
     /// As the original writes floats: in 64 bits (exact for our 32-bit ones).
+    #[inline]
     pub(super) fn real(&mut self, value: f64) {
         self.marked(0xcb, value.to_be_bytes());
     }
 
+    #[inline]
     pub(super) fn text(&mut self, text: &str) {
         let size = text.len();
         match size {
@@ -70,6 +74,7 @@ impl Writer<'_> {
     }
 
     /// Writes a key; its value follows.
+    #[inline]
     pub(super) fn key(&mut self, key: &str) -> &mut Self {
         self.text(key);
         self
@@ -108,6 +113,7 @@ impl Writer<'_> {
         entries.iter().for_each(|(key, value)| self.key(key).value(value));
     }
 
+    #[inline]
     fn marked<const N: usize>(&mut self, marker: u8, bytes: [u8; N]) {
         self.0.push(marker);
         self.0.extend_from_slice(&bytes);
