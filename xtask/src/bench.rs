@@ -59,8 +59,8 @@ fn built() -> Result<PathBuf> {
     }
     let messages = String::from_utf8(output.stdout).context("what cargo says is not UTF-8")?;
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let executables = artifacts
+    let mut executables = artifacts
         .filter(|artifact| artifact["target"]["name"] == "overhead")
         .filter_map(|artifact| artifact["executable"].as_str().map(PathBuf::from));
-    executables.last().context("cargo names no executable of the benchmark")
+    executables.next_back().context("cargo names no executable of the benchmark")
 }
