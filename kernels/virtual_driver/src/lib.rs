@@ -26,8 +26,8 @@
 //! # What differs from hardware
 //! - One kernel at a time runs on a device: kernels that wait for each other across streams hang.
 //! - Kernels may reach the memory of every device of their process, whether peer access is enabled or not.
-//! - Machine code (cubin) cannot be run; the linker's "cubin" is PTX. Arrays, textures, inter-process handles, virtual
-//!   memory management, clusters and the private tables of the CUDA runtime library are not there: see `DRIVER_API.md`.
+//! - Machine code (cubin) cannot be run; the linker's "cubin" is PTX. Arrays, textures, inter-process handles,
+//!   clusters and the private tables of the CUDA runtime library are not there: see `DRIVER_API.md`.
 //! - A pool gives memory back when it is freed; a graph's allocation nodes allocate when the node is made.
 //! - Event times are those of the host; priorities, cache preferences and advice on memory change nothing.
 

@@ -25,8 +25,8 @@ fn destroy(handle: usize) -> Result<()> {
     context.destroy(driver)
 }
 
-fn synchronize() -> Result<()> {
-    let context = context::current()?;
+fn synchronize(context: &context::Context) -> Result<()> {
+    context.check()?;
     capture::check_unsafe_call()?;
     context.device.queue.drain()?;
     context.check()
@@ -118,7 +118,16 @@ api! {
     }
 
     fn cuCtxSynchronize() {
-        synchronize()
+        synchronize(&*context::current()?)
+    }
+
+    fn cuCtxSynchronize_v2(handle: usize) {
+        synchronize(&*driver()?.contexts.find(handle).ok_or(Error::InvalidContext)?)
+    }
+
+    fn cuCtxGetDevice_v2(device: Out<i32>, handle: usize) {
+        let context = driver()?.contexts.find(handle).ok_or(Error::InvalidContext)?;
+        device.put(context.device.ordinal as i32)
     }
 
     fn cuCtxSetLimit(limit: u32, value: usize) {

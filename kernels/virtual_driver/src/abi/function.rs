@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 
 use super::call::Out;
+use crate::driver::driver;
 use crate::driver::error::{Error, Result};
 use crate::driver::function::Function;
 use crate::driver::module::resolve_function;
@@ -49,6 +50,14 @@ api! {
 
     fn cuFuncGetParamInfo(function: usize, index: usize, offset: Out<usize>, bytes: Out<usize>) {
         put_param(&*resolve_function(function)?, index, offset, bytes)
+    }
+
+    fn cuFuncGetParamCount(function: usize, count: Out<usize>) {
+        count.put(resolve_function(function)?.facts.params.len())
+    }
+
+    fn cuKernelGetParamCount(kernel: usize, count: Out<usize>) {
+        count.put(driver()?.kernels.get(kernel)?.function()?.facts.params.len())
     }
 
     fn cuFuncIsLoaded(state: Out<u32>, function: usize) {

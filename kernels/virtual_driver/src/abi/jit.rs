@@ -1,4 +1,4 @@
-//! Options of the compiler: only the log buffers matter here, the others are accepted.
+//! Options of the compiler: the log buffers and the limit of registers matter here, the others are accepted.
 
 use std::ffi::c_char;
 
@@ -9,6 +9,7 @@ use crate::driver::{fat_binary, report};
 use crate::lower::Program;
 use std::sync::Arc;
 
+const MAX_REGISTERS: u32 = 0;
 const WALL_TIME: u32 = 2;
 const INFO_LOG: u32 = 3;
 const INFO_LOG_BYTES: u32 = 4;
@@ -59,13 +60,21 @@ impl Options {
         self.answer(at, written as u32);
     }
 
+    /// Registers a thread may have.
+    pub(super) fn max_registers(&self) -> Option<u32> {
+        self.find(MAX_REGISTERS).map(|(_, limit)| limit as u32)
+    }
+
     /// Compiles, and writes the logs.
     pub(super) fn compile(&self, source: Source) -> Result<Arc<Program>> {
         if let Some((at, _)) = self.find(WALL_TIME) {
             self.answer(at, 0);
         }
         match source.compile() {
-            Ok(program) => {
+            Ok(mut program) => {
+                if let Some(limit) = self.max_registers() {
+                    Arc::make_mut(&mut program).max_registers = Some(limit);
+                }
                 self.write_log(INFO_LOG, INFO_LOG_BYTES, "");
                 self.write_log(ERROR_LOG, ERROR_LOG_BYTES, "");
                 Ok(program)

@@ -136,6 +136,17 @@ pub(super) struct PoolProps {
     pub(super) reserved: [u8; 54],
 }
 
+/// `CUmemAllocationProp`
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct AllocationProps {
+    pub(super) kind: u32,
+    pub(super) handle_types: u32,
+    pub(super) location: Location,
+    pub(super) metadata: usize,
+    pub(super) flags: [u8; 8],
+}
+
 /// `CUmemAccessDesc`
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -228,6 +239,7 @@ mod tests {
         assert_eq!(offset_of!(KernelParams, params), 40);
         assert_eq!((size_of::<LaunchConfig>(), offset_of!(LaunchConfig, stream)), (56, 32));
         assert_eq!((size_of::<LaunchAttribute>(), size_of::<PoolProps>()), (72, 88));
+        assert_eq!((size_of::<AllocationProps>(), offset_of!(AllocationProps, metadata)), (32, 16));
         assert_eq!((size_of::<AllocateParams>(), size_of::<Access>()), (120, 12));
         assert_eq!((size_of::<InstantiateParams>(), size_of::<UpdateResult>()), (32, 24));
         assert_eq!((size_of::<NodeParams>(), offset_of!(NodeParams, body)), (256, 16));

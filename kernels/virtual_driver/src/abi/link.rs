@@ -10,10 +10,12 @@ use crate::driver::driver;
 use crate::driver::error::{Error, Result};
 use crate::driver::handle::{Handles, fresh};
 use crate::driver::report;
+use crate::lower::program::MAX_REGISTERS_PRAGMA;
 
 /// What was added so far, and the image once it is complete.
 #[derive(Debug, Default)]
 struct Link {
+    max_registers: Option<u32>,
     texts: Vec<String>,
     image: Option<CString>,
 }
@@ -75,9 +77,9 @@ api! {
     fn cuLinkCreate_v2(count: u32, keys: In<u32>, values: In<usize>, out: Out<usize>) {
         driver()?;
         out.check()?;
-        Options::read(count, keys, values)?;
+        let max_registers = Options::read(count, keys, values)?.max_registers();
         let handle = fresh();
-        LINKS.insert(handle, Arc::default());
+        LINKS.insert(handle, Arc::new(Mutex::new(Link { max_registers, ..Link::default() })));
         out.put(handle)
     }
 
@@ -105,7 +107,10 @@ api! {
     fn cuLinkComplete(link: usize, image: Out<usize>, bytes: Out<usize>) {
         let link = LINKS.get(link)?;
         let mut link = link.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = join(&link.texts);
+        let mut text = join(&link.texts);
+        if let Some(limit) = link.max_registers {
+            text.push_str(&format!("\n.pragma \"{MAX_REGISTERS_PRAGMA}{limit}\";\n"));
+        }
         Options::none().compile(Source::Ptx(text.clone()))?;
         let text = CString::new(text).map_err(|_| Error::InvalidPtx)?;
         bytes.put_if_wanted(text.as_bytes_with_nul().len());

@@ -130,10 +130,9 @@ pub(super) fn to_structure(copy: &Copy) -> Copy3D {
     let end = |end: &End| {
         let is_known = end.place != Place::Host
             && driver().is_ok_and(|driver| {
-                driver
-                    .allocations
-                    .find(end.address)
-                    .is_some_and(|(region, _)| matches!(region.kind, Kind::Device | Kind::Managed))
+                driver.allocations.find(end.address).is_some_and(|(region, _)| {
+                    matches!(region.kind, Kind::Device | Kind::Managed | Kind::Mapped)
+                })
             });
         let rows = end.slice.checked_div(end.pitch).unwrap_or_default();
         let (host, device) = if is_known { (0, end.address) } else { (end.address as usize, 0) };

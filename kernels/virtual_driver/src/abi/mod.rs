@@ -68,6 +68,7 @@ mod proc_address;
 mod refused;
 mod stream;
 mod stream_words;
+mod virtual_memory;
 
 pub use coverage::coverage_page;
 
@@ -96,4 +97,5 @@ const SERVED: &[&[(&str, *const ())]] = &[
     proc_address::TABLE,
     stream::TABLE,
     stream_words::TABLE,
+    virtual_memory::TABLE,
 ];

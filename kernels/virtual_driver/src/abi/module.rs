@@ -7,7 +7,7 @@ use super::jit::{Options, read_file, read_image};
 use crate::driver::code::Source;
 use crate::driver::error::{Error, Result};
 use crate::driver::module::Module;
-use crate::driver::{capture, context, driver};
+use crate::driver::{capture, context, driver, report};
 
 fn load(out: Out<usize>, source: Source, options: &Options) -> Result<()> {
     out.check()?;
@@ -87,8 +87,15 @@ api! {
         mode.put(1)
     }
 
-    // The private tables of the CUDA runtime are not offered; who asks has another way.
+    // They are undocumented, and one of them proves to NVIDIA's runtime that it talks to NVIDIA's driver.
     fn cuGetExportTable(table: Out<*const c_void>, _id: Bytes) {
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        TOLD.call_once(|| {
+            report::tell(
+                "the CUDA runtime library asks for private tables of NVIDIA's driver, which the virtual driver does not \
+                 imitate: programs must use the driver API (cu*), not the runtime API (cuda*)",
+            );
+        });
         table.put(std::ptr::null())?;
         Err(Error::NotSupported)
     }

@@ -14,10 +14,29 @@ use crate::memory::Kind;
 
 /// `CU_MEM_LOCATION_TYPE_DEVICE`
 const ON_DEVICE: u32 = 1;
+/// `CU_MEM_ALLOCATION_TYPE_PINNED`
+const PINNED: u32 = 1;
 
 /// The pool that a device's asynchronous allocations take.
 pub(super) fn current(device: &Device) -> Arc<Pool> {
     Arc::clone(&device.current_pool.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn set_current(device: &Device, pool: usize) -> Result<()> {
+    let pool = driver()?.pools.get(pool)?;
+    if pool.device != device.ordinal {
+        return Err(Error::InvalidValue);
+    }
+    *device.current_pool.lock().unwrap_or_else(PoisonError::into_inner) = pool;
+    Ok(())
+}
+
+/// The device of a place; pools of host memory and of managed memory are not there.
+fn device_at(location: Location, kind: u32) -> Result<&'static Arc<Device>> {
+    if kind != PINNED || location.kind != ON_DEVICE {
+        return Err(Error::NotSupported);
+    }
+    driver()?.device(location.id)
 }
 
 /// Allocates from a pool, in stream order. The memory can be used at once; a captured allocation lives until it is freed.
@@ -41,17 +60,22 @@ api! {
     }
 
     fn cuDeviceSetMemPool(device: i32, pool: usize) {
-        let driver = driver()?;
-        let (device, pool) = (driver.device(device)?, driver.pools.get(pool)?);
-        if pool.device != device.ordinal {
-            return Err(Error::InvalidValue);
-        }
-        *device.current_pool.lock().unwrap_or_else(PoisonError::into_inner) = pool;
-        Ok(())
+        set_current(driver()?.device(device)?, pool)
+    }
+
+    fn cuMemGetDefaultMemPool(pool: Out<usize>, location: In<Location>, kind: u32) {
+        pool.put(device_at(location.get()?, kind)?.default_pool.handle)
+    }
+
+    fn cuMemGetMemPool(pool: Out<usize>, location: In<Location>, kind: u32) {
+        pool.put(current(device_at(location.get()?, kind)?).handle)
+    }
+
+    fn cuMemSetMemPool(location: In<Location>, kind: u32, pool: usize) {
+        set_current(device_at(location.get()?, kind)?, pool)
     }
 
     fn cuMemPoolCreate(out: Out<usize>, props: In<PoolProps>) {
-        const PINNED: u32 = 1;
         let (driver, props) = (driver()?, props.get()?);
         if props.allocation_type != PINNED || props.location.kind != ON_DEVICE {
             return Err(Error::InvalidValue);

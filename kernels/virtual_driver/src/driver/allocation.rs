@@ -12,7 +12,7 @@ use super::driver;
 use super::error::{Error, Result};
 use super::handle::Handle;
 use super::pool::Pool;
-use crate::memory::{Bounds, DeviceMemory, Fill, Kind, MemoryError, Region};
+use crate::memory::{Bounds, DeviceMemory, Fill, Kind, Mapping, MemoryError, Region};
 use crate::sanitizer::Checks;
 
 impl From<MemoryError> for Error {
@@ -113,7 +113,7 @@ impl Allocations {
         if let Some(pool) = &pool {
             pool.take(bytes);
         }
-        self.enter(address, device, context, pool, flags);
+        self.enter(address, device, context.handle, pool, flags);
         if let Ok(driver) = driver() {
             driver.ledger.allocated(address);
         }
@@ -123,12 +123,44 @@ impl Allocations {
         Ok(address)
     }
 
-    fn enter(&self, address: u64, device: usize, context: &Context, pool: Option<Arc<Pool>>, flags: u32) {
+    fn enter(&self, address: u64, device: usize, context: Handle, pool: Option<Arc<Pool>>, flags: u32) {
         let mut owners = self.owners();
         owners.last_id += 1;
-        let (id, context) = (owners.last_id, context.handle);
+        let id = owners.last_id;
         let owner = Owner { device, context, pool, flags, id, is_leaving: false, is_variable: false };
         owners.owners.insert(address, owner);
+    }
+
+    /// Counts physical memory against a device.
+    ///
+    /// # Errors
+    /// `OutOfMemory`
+    pub fn charge(&self, device: usize, bytes: u64) -> Result<()> {
+        let mut owners = self.owners();
+        let used = &mut owners.used[device];
+        if bytes > self.limit.saturating_sub(*used) {
+            return Err(Error::OutOfMemory);
+        }
+        *used += bytes;
+        Ok(())
+    }
+
+    /// Counts physical memory no longer.
+    pub fn discharge(&self, device: usize, bytes: u64) {
+        let used = &mut self.owners().used[device];
+        *used = used.saturating_sub(bytes);
+    }
+
+    /// Makes a mapping of a device's memory reachable; it belongs to no context.
+    pub fn enter_mapping(&self, mapping: &Arc<Mapping>, device: usize) {
+        self.enter(mapping.start, device, 0, None, 0);
+        self.memory.map(Arc::clone(mapping));
+    }
+
+    /// Makes a mapping unreachable.
+    pub fn leave_mapping(&self, address: u64) {
+        let _ = self.memory.unmap(address);
+        self.owners().owners.remove(&address);
     }
 
     /// Makes host memory of the program reachable by kernels.
@@ -141,7 +173,7 @@ impl Allocations {
     pub unsafe fn register(&self, context: &Context, address: u64, bytes: u64, flags: u32) -> Result<()> {
         // SAFETY: the caller promises what `register` asks for.
         unsafe { self.memory.register(address, bytes) }?;
-        self.enter(address, context.device.ordinal, context, None, flags);
+        self.enter(address, context.device.ordinal, context.handle, None, flags);
         Ok(())
     }
 
@@ -186,7 +218,7 @@ impl Allocations {
 
     /// Notes that a live range is a variable of a module in a context.
     pub fn adopt_variable(&self, address: u64, context: &Context) {
-        self.enter(address, context.device.ordinal, context, None, 0);
+        self.enter(address, context.device.ordinal, context.handle, None, 0);
         if let Some(owner) = self.owners().owners.get_mut(&address) {
             owner.is_variable = true;
         }

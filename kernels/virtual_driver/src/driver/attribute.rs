@@ -1,5 +1,5 @@
 //! The fixed attributes of the virtual device: those of an sm_80 data-centre card, and zero for what the machine has not
-//! (textures, clusters, virtual memory management, inter-process handles).
+//! (textures, clusters, inter-process handles).
 
 /// Number, name and value; the PCI numbers come from the device.
 const ATTRIBUTES: &[(i32, &str, i32)] = &[
@@ -104,8 +104,8 @@ const ATTRIBUTES: &[(i32, &str, i32)] = &[
     (99, "HOST_REGISTER_SUPPORTED", 1),
     (100, "PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES", 0),
     (101, "DIRECT_MANAGED_MEM_ACCESS_FROM_HOST", 1),
-    (102, "VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED", 0),
-    (103, "HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED", 0),
+    (102, "VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED", 1),
+    (103, "HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED", 1),
     (104, "HANDLE_TYPE_WIN32_HANDLE_SUPPORTED", 0),
     (105, "HANDLE_TYPE_WIN32_KMT_HANDLE_SUPPORTED", 0),
     (106, "MAX_BLOCKS_PER_MULTIPROCESSOR", 32),

@@ -50,6 +50,7 @@ pub struct Function {
     static_shared: u32,
     const_bytes: u32,
     ptx_version: i32,
+    max_registers: Option<u32>,
     module: Weak<Module>,
     max_dynamic: AtomicI32,
     carveout: AtomicI32,
@@ -69,6 +70,7 @@ impl Function {
             static_shared,
             const_bytes: constants.map(|variable| variable.bytes as u32).sum(),
             ptx_version: (program.version.0 * 10 + program.version.1) as i32,
+            max_registers: facts.max_registers.or(program.max_registers),
             module: Arc::downgrade(module),
             max_dynamic: AtomicI32::new(SHARED_LIMIT.saturating_sub(static_shared) as i32),
             carveout: AtomicI32::new(-1),
@@ -91,10 +93,11 @@ impl Function {
     }
 
     /// Registers of a thread: 32-bit slots of the lowered program, but never so many that the largest block it may have
-    /// would not fit, since the machine has no such limit.
+    /// would not fit or the program has forbidden, since the machine has no such limit.
     pub fn registers(&self) -> u32 {
         let most = REGISTERS / self.max_threads().next_multiple_of(32).max(256);
-        self.facts.slots.clamp(16, most.min(255))
+        let most = most.min(self.max_registers.unwrap_or(255)).clamp(16, 255);
+        self.facts.slots.clamp(16, most)
     }
 
     /// Bytes of shared memory that a block has without dynamic memory.

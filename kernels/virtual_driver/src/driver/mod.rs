@@ -34,6 +34,7 @@ pub mod report;
 pub mod settings;
 pub mod stream;
 pub mod user_object;
+pub mod virtual_memory;
 pub mod work;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -55,14 +56,16 @@ use pool::Pool;
 use settings::Settings;
 use stream::Stream;
 use user_object::UserObject;
+use virtual_memory::VirtualMemory;
 
 use crate::machine;
 
 /// Must be `1`, or the driver finds no device: nobody comes to the virtual device by accident.
 pub const SELECT_VARIABLE: &str = "GOLDLAP_VIRTUAL_DRIVER";
 
-/// The version of the API that is spoken: CUDA 12.8.
-pub const API_VERSION: i32 = 12080;
+/// The version of the API that is spoken: CUDA 13.0. Programs built for an older one are served as well, as by NVIDIA's
+/// driver, and those built for a newer one mostly ask for no more.
+pub const API_VERSION: i32 = 13000;
 
 /// Everything that lives in this process.
 #[derive(Debug)]
@@ -73,6 +76,10 @@ pub struct Driver {
     pub machine: machine::Options,
     /// All memory.
     pub allocations: Allocations,
+    /// Reserved addresses and what is mapped to them.
+    pub virtual_memory: VirtualMemory,
+    /// Physical memory.
+    pub physical: Handles<virtual_memory::Memory>,
     /// Contexts.
     pub contexts: Handles<Context>,
     /// Created and per-thread streams.
@@ -175,6 +182,8 @@ impl Driver {
             allocations: Allocations::new(devices.len(), settings.memory, settings.checks),
             devices,
             machine: machine::Options { threads, ..machine },
+            virtual_memory: VirtualMemory::default(),
+            physical: Handles::default(),
             contexts: Handles::default(),
             streams: Handles::default(),
             events: Handles::default(),

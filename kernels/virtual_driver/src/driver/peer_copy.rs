@@ -26,7 +26,9 @@ pub fn other_devices(driver: &Driver, context: &Context, copy: &Copy) -> Vec<Arc
     let mut ordinals: Vec<_> = [&copy.to, &copy.from]
         .iter()
         .filter_map(|end| driver.allocations.find(end.address))
-        .filter(|(region, owner)| matches!(region.kind, Kind::Device | Kind::Managed) && owner.device != own)
+        .filter(|(region, owner)| {
+            matches!(region.kind, Kind::Device | Kind::Managed | Kind::Mapped) && owner.device != own
+        })
         .map(|(_, owner)| owner.device)
         .collect();
     ordinals.dedup();

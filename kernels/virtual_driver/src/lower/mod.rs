@@ -36,8 +36,10 @@ pub fn lower(module: &Module) -> Result<Program, Vec<Diagnostic>> {
         ));
     }
     let target = module.target.first().cloned().unwrap_or_default();
-    let mut program =
-        Program { version: module.version, target, files: module.files.clone(), ..Program::default() };
+    let limits = module.pragmas.iter().filter_map(|text| text.strip_prefix(program::MAX_REGISTERS_PRAGMA));
+    let max_registers = limits.filter_map(|limit| limit.trim().parse().ok()).min();
+    let files = module.files.clone();
+    let mut program = Program { version: module.version, target, files, max_registers, ..Program::default() };
     let globals = lay_out_variables::run(module, &mut program, &mut diagnostics);
     for (index, mut selection) in select::select(module, &mut program, &globals, &mut diagnostics) {
         if !diagnostics.is_empty() {

@@ -4,6 +4,9 @@ use crate::isa::special::Special;
 use crate::isa::{Inst, R};
 use crate::ptx::ast::Space;
 
+/// Begins the pragma by which linked PTX carries the linker's limit of registers: `.pragma "max_registers 38";`.
+pub const MAX_REGISTERS_PRAGMA: &str = "max_registers ";
+
 /// A lowered module. It holds no addresses: an [`crate::machine::Image`] binds it to the memory of a device.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -11,6 +14,8 @@ pub struct Program {
     pub version: (u32, u32),
     /// The architecture of `.target`.
     pub target: String,
+    /// Registers a thread may have, where the text or the program that loads it says so; see [`MAX_REGISTERS_PRAGMA`].
+    pub max_registers: Option<u32>,
     /// All functions' instructions, one after the other.
     pub code: Vec<Inst>,
     /// Where each instruction came from; as long as `code`.
@@ -107,6 +112,8 @@ pub struct Function {
     pub max_threads: Option<[u32; 3]>,
     /// `.reqntid`
     pub required_threads: Option<[u32; 3]>,
+    /// `.maxnreg`
+    pub max_registers: Option<u32>,
     /// Has atomics on memory other than shared whose result depends on the order of blocks.
     pub is_order_dependent: bool,
 }

@@ -13,11 +13,13 @@
 
 mod block;
 mod freed;
+mod mapping;
 mod snapshot;
 mod table;
 mod written;
 
 pub use freed::Freed;
+pub use mapping::{GRANULARITY, Mapping, Physical, Reservation};
 pub use snapshot::Snapshot;
 pub use table::{Bounds, DeviceMemory, Fill, Kind, MemoryError, Region};
 pub use written::Written;

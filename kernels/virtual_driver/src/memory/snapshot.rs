@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Written;
-use super::block::HostBlock;
+use super::table::Backing;
 
 /// One live range.
 #[derive(Clone, Debug)]
@@ -24,12 +24,12 @@ pub struct Snapshot(Arc<Ranges>);
 struct Ranges {
     /// Sorted, disjoint.
     ranges: Vec<Range>,
-    _owners: Vec<Arc<HostBlock>>,
+    _backings: Vec<Backing>,
 }
 
 impl Snapshot {
-    pub(super) fn new(ranges: Vec<Range>, owners: Vec<Arc<HostBlock>>) -> Self {
-        Self(Arc::new(Ranges { ranges, _owners: owners }))
+    pub(super) fn new(ranges: Vec<Range>, backings: Vec<Backing>) -> Self {
+        Self(Arc::new(Ranges { ranges, _backings: backings }))
     }
 
     fn below(&self, address: u64) -> Option<&Range> {

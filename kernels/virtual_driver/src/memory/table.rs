@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::block::{ALIGNMENT, HostBlock};
 use super::freed::Quarantine;
 use super::snapshot::Range;
-use super::{Freed, Snapshot, Written};
+use super::{Freed, Mapping, Snapshot, Written};
 
 /// What fresh memory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Kind {
     Managed,
     /// Host memory of the program, registered.
     Registered,
+    /// Physical memory mapped to reserved addresses; ranges that touch count as one.
+    Mapped,
 }
 
 /// A live range.
@@ -92,11 +94,36 @@ pub enum MemoryError {
     },
 }
 
+/// What holds a range's memory.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "held, so that the memory stays; never looked at")]
+pub(super) enum Backing {
+    /// An allocation of ours.
+    Block(Arc<HostBlock>),
+    /// A mapping.
+    Mapping(Arc<Mapping>),
+    /// The program itself.
+    Program,
+}
+
+impl Backing {
+    fn is_block(&self) -> bool {
+        matches!(self, Backing::Block(_))
+    }
+
+    fn into_block(self) -> Option<Arc<HostBlock>> {
+        match self {
+            Backing::Block(block) => Some(block),
+            Backing::Mapping(_) | Backing::Program => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     bytes: u64,
     kind: Kind,
-    block: Option<Arc<HostBlock>>,
+    backing: Backing,
     written: Option<Arc<Written>>,
 }
 
@@ -116,6 +143,26 @@ impl Table {
     fn region(&self, address: u64) -> Option<Region> {
         let (&start, entry) = self.live.range(..=address).next_back()?;
         (address - start < entry.bytes).then_some(Region { start, bytes: entry.bytes, kind: entry.kind })
+    }
+
+    /// All live ranges; mappings that touch are one.
+    fn ranges(&self, has_granules: impl Fn(Kind) -> bool) -> Vec<Range> {
+        let mut ranges: Vec<Range> = Vec::with_capacity(self.live.len());
+        let mut before = None;
+        for (&start, entry) in &self.live {
+            let unit = if has_granules(entry.kind) { ALIGNMENT as u64 } else { 1 };
+            let (end, reach) = (start + entry.bytes, start + entry.bytes.next_multiple_of(unit));
+            match ranges.last_mut() {
+                Some(last)
+                    if last.end == start && before == Some(Kind::Mapped) && entry.kind == Kind::Mapped =>
+                {
+                    (last.end, last.reach) = (end, reach);
+                }
+                Some(_) | None => ranges.push(Range { start, end, reach, written: entry.written.clone() }),
+            }
+            before = Some(entry.kind);
+        }
+        ranges
     }
 }
 
@@ -183,7 +230,9 @@ impl DeviceMemory {
         let address = block.address();
         let mut table = self.write_table();
         table.device_bytes += if counted { bytes } else { 0 };
-        table.live.insert(address, Entry { bytes: bytes.max(1), kind, block: Some(block), written });
+        table
+            .live
+            .insert(address, Entry { bytes: bytes.max(1), kind, backing: Backing::Block(block), written });
         Ok(address)
     }
 
@@ -201,12 +250,12 @@ impl DeviceMemory {
     /// # Errors
     /// [`MemoryError::NotAnAllocation`]
     pub fn free(&self, address: u64) -> Result<Region, MemoryError> {
-        self.remove(address, false)
+        self.remove(address, Backing::is_block)
     }
 
-    fn remove(&self, address: u64, registered: bool) -> Result<Region, MemoryError> {
+    fn remove(&self, address: u64, is_meant: fn(&Backing) -> bool) -> Result<Region, MemoryError> {
         let mut table = self.write_table();
-        let fits = table.live.get(&address).is_some_and(|entry| entry.block.is_none() == registered);
+        let fits = table.live.get(&address).is_some_and(|entry| is_meant(&entry.backing));
         let Some(entry) = fits.then(|| table.live.remove(&address)).flatten() else {
             return Err(MemoryError::NotAnAllocation(address));
         };
@@ -215,7 +264,7 @@ impl DeviceMemory {
         }
         let region = Region { start: address, bytes: entry.bytes, kind: entry.kind };
         if self.is_watched {
-            table.freed.add(region, entry.block);
+            table.freed.add(region, entry.backing.into_block());
         }
         Ok(region)
     }
@@ -236,7 +285,7 @@ impl DeviceMemory {
         }
         table.live.insert(
             address,
-            Entry { bytes: bytes.max(1), kind: Kind::Registered, block: None, written: None },
+            Entry { bytes: bytes.max(1), kind: Kind::Registered, backing: Backing::Program, written: None },
         );
         Ok(())
     }
@@ -246,7 +295,22 @@ impl DeviceMemory {
     /// # Errors
     /// [`MemoryError::NotAnAllocation`]
     pub fn unregister(&self, address: u64) -> Result<Region, MemoryError> {
-        self.remove(address, true)
+        self.remove(address, |backing| matches!(backing, Backing::Program))
+    }
+
+    /// Makes a mapping reachable. Its bytes are counted by whoever made the physical memory.
+    pub fn map(&self, mapping: Arc<Mapping>) {
+        let (start, bytes) = (mapping.start, mapping.bytes);
+        let backing = Backing::Mapping(mapping);
+        self.write_table().live.insert(start, Entry { bytes, kind: Kind::Mapped, backing, written: None });
+    }
+
+    /// Makes a mapping unreachable; launches that run keep it until they end.
+    ///
+    /// # Errors
+    /// [`MemoryError::NotAnAllocation`]
+    pub fn unmap(&self, address: u64) -> Result<Region, MemoryError> {
+        self.remove(address, |backing| matches!(backing, Backing::Mapping(_)))
     }
 
     /// The live range that contains the address.
@@ -269,9 +333,19 @@ impl DeviceMemory {
     /// # Errors
     /// [`MemoryError::OutOfBounds`]
     pub fn check(&self, address: u64, bytes: u64) -> Result<(), MemoryError> {
-        let inside =
-            self.find(address).is_some_and(|region| bytes <= region.bytes - (address - region.start));
-        if inside || bytes == 0 { Ok(()) } else { Err(MemoryError::OutOfBounds { address, bytes }) }
+        let table = self.read_table();
+        let (mut at, mut left) = (address, bytes);
+        while left > 0 {
+            let region = table.region(at).filter(|region| at == address || region.kind == Kind::Mapped);
+            let region = region.ok_or(MemoryError::OutOfBounds { address, bytes })?;
+            let here = region.bytes - (at - region.start);
+            if left > here && region.kind != Kind::Mapped {
+                return Err(MemoryError::OutOfBounds { address, bytes });
+            }
+            at += here;
+            left = left.saturating_sub(here);
+        }
+        Ok(())
     }
 
     /// The live ranges as they are now; cheap while nothing is allocated or freed in between.
@@ -280,14 +354,8 @@ impl DeviceMemory {
             return snapshot.clone();
         }
         let mut table = self.write_table();
-        let range = |(&start, entry): (&u64, &Entry)| {
-            let unit = if self.has_granules(entry.kind) { ALIGNMENT as u64 } else { 1 };
-            let reach = start + entry.bytes.next_multiple_of(unit);
-            Range { start, end: start + entry.bytes, reach, written: entry.written.clone() }
-        };
-        let ranges = table.live.iter().map(range).collect();
-        let owners = table.live.values().filter_map(|entry| entry.block.clone()).collect();
-        let snapshot = Snapshot::new(ranges, owners);
+        let backings = table.live.values().map(|entry| entry.backing.clone()).collect();
+        let snapshot = Snapshot::new(table.ranges(|kind| self.has_granules(kind)), backings);
         table.snapshot = Some(snapshot.clone());
         snapshot
     }
@@ -327,47 +395,4 @@ impl DeviceMemory {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_range_is_live_from_allocation_to_free() {
-        let memory = DeviceMemory::new(1000, Fill::default());
-        let a = memory.allocate(100, Kind::Device).unwrap();
-        assert_eq!(memory.size_and_free(), (1000, 900));
-        assert!(memory.check(a, 100).is_ok() && memory.check(a + 99, 1).is_ok());
-        assert!(memory.check(a, 101).is_err() && memory.check(a + 100, 1).is_err());
-        let mut bytes = [0; 4];
-        memory.read(a + 96, &mut bytes).unwrap();
-        assert_eq!(bytes, [0xCD; 4]);
-        assert!(memory.allocate(901, Kind::Device).is_err());
-        let snapshot = memory.snapshot();
-        memory.free(a).unwrap();
-        assert_eq!(memory.free(a), Err(MemoryError::NotAnAllocation(a)));
-        assert!(snapshot.contains(a, 100), "a snapshot keeps what it saw");
-        assert!(!memory.snapshot().contains(a, 1));
-    }
-
-    #[test]
-    fn large_allocations_begin_at_a_page() {
-        let memory = DeviceMemory::new(8 << 20, Fill::default());
-        let (small, large) = (memory.allocate(100, Kind::Device), memory.allocate(1 << 20, Kind::Device));
-        assert_eq!((small.unwrap() % 512, large.unwrap() % (2 << 20)), (0, 0));
-    }
-
-    #[test]
-    fn registered_memory_is_reachable_and_does_not_overlap() {
-        let memory = DeviceMemory::new(1000, Fill::Zeros);
-        let mut host = vec![7_u8; 64];
-        let at = host.as_mut_ptr() as u64;
-        // SAFETY: `host` outlives the registration.
-        unsafe {
-            memory.register(at, 64).unwrap();
-            assert!(memory.register(at + 63, 8).is_err());
-        }
-        assert_eq!(memory.free(at), Err(MemoryError::NotAnAllocation(at)));
-        memory.write(at + 1, &[9]).unwrap();
-        memory.unregister(at).unwrap();
-        assert_eq!(host[..3], [7, 9, 7]);
-    }
-}
+mod tests;

@@ -6,6 +6,8 @@ use crate::isa::Scalar;
 /// A whole PTX module.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Module {
+    /// `.pragma` texts that stand outside functions.
+    pub pragmas: Vec<String>,
     /// `.version major.minor`
     pub version: (u32, u32),
     /// `.target` words, the architecture first.

@@ -89,6 +89,13 @@ mod tests {
     }
 
     #[test]
+    fn pragmas_and_aliases_of_a_module_are_read() {
+        let text = ".version 9.0\n.target sm_80\n.address_size 64\n.pragma \"one\", \"two\";\n.alias f, g;\n";
+        assert_eq!(parse(text).unwrap().pragmas, ["one", "two"]);
+        assert!(parse(".version 9.9\n.target sm_80\n").is_err());
+    }
+
+    #[test]
     fn several_errors_are_told_with_their_places() {
         let text = ".version 8.8\n.target sm_80\n.visible .entry k(\n)\n{\n\tadd.s32 %r1, %r2 %r3;\n\tmov.u32 %r1, ];\n\tret;\n}\n";
         let diagnostics = parse(text).unwrap_err();

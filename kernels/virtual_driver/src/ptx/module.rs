@@ -5,8 +5,8 @@ use super::parser::{Parsed, Parser};
 use super::token::Token;
 use super::{Diagnostic, Position};
 
-/// The newest PTX version that is understood.
-const NEWEST: (u32, u32) = (8, 8);
+/// The newest PTX version that is accepted: that of CUDA 13.0. What it has beyond 8.8 is not known and is refused by name.
+const NEWEST: (u32, u32) = (9, 0);
 
 impl Parser {
     /// The whole text; what is wrong is left in `diagnostics`.
@@ -82,7 +82,16 @@ impl Parser {
                 }
                 self.skip_braces();
             }
-            "alias" | "pragma" => {
+            "pragma" => {
+                self.advance();
+                let texts = self.list(b';', |parser| match parser.advance() {
+                    Token::Text(text) => Ok(Some(text)),
+                    _ => Ok(None),
+                })?;
+                module.pragmas.extend(texts.into_iter().flatten());
+            }
+            "alias" => {
+                self.advance();
                 self.list(b';', |parser| {
                     parser.advance();
                     Ok(())

@@ -119,3 +119,53 @@ fn wrong_arguments_are_answered_with_codes() {
         }
     });
 }
+
+#[test]
+fn a_limit_of_registers_is_kept() {
+    run("failures::a_limit_of_registers_is_kept", || {
+        let context = CudaContext::new(0).unwrap();
+        context.bind_to_thread().unwrap();
+        let mut text = String::from(
+            ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k(.param .u64 p)\n{\n",
+        );
+        text += ".reg .b32 %r<90>;\n.reg .b64 %rd1;\nld.param.u64 %rd1, [p];\n";
+        (0..90).for_each(|n| text += &format!("ld.global.u32 %r{n}, [%rd1+{}];\n", n * 4));
+        (0..90).for_each(|n| text += &format!("st.global.u32 [%rd1+{}], %r{n};\n", (89 - n) * 4));
+        text += "ret;\n}\n\0";
+        let mut options = [sys::CUjit_option::CU_JIT_MAX_REGISTERS];
+        let mut values = [40_usize as *mut c_void];
+        let (mut module, mut link) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let (mut image, mut bytes) = (std::ptr::null_mut(), 0);
+        let registers = |module| {
+            let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_NUM_REGS;
+            let mut count = 0;
+            // SAFETY: the module is live and has the kernel.
+            unsafe {
+                let function = result::module::get_function(module, c"k".into()).unwrap();
+                sys::cuFuncGetAttribute(&raw mut count, attribute, function).result().unwrap();
+            }
+            count
+        };
+        // SAFETY: the text ends with a zero, all places are valid.
+        unsafe {
+            let start = text.as_ptr().cast::<c_void>();
+            assert!(registers(result::module::load_data(start).unwrap()) > 40);
+            sys::cuModuleLoadDataEx(&raw mut module, start, 1, options.as_mut_ptr(), values.as_mut_ptr())
+                .result()
+                .unwrap();
+            assert_eq!(registers(module), 40);
+            let (none, nothing) = (std::ptr::null_mut(), std::ptr::null_mut());
+            sys::cuLinkCreate_v2(1, options.as_mut_ptr(), values.as_mut_ptr(), &raw mut link)
+                .result()
+                .unwrap();
+            let kind = sys::CUjitInputType::CU_JIT_INPUT_PTX;
+            let data = start.cast_mut();
+            sys::cuLinkAddData_v2(link, kind, data, text.len(), c"k".as_ptr(), 0, none, nothing)
+                .result()
+                .unwrap();
+            sys::cuLinkComplete(link, &raw mut image, &raw mut bytes).result().unwrap();
+            assert_eq!(registers(result::module::load_data(image).unwrap()), 40);
+            sys::cuLinkDestroy(link).result().unwrap();
+        }
+    });
+}

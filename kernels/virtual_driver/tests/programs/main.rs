@@ -8,4 +8,5 @@ mod order;
 mod sanitized;
 mod selection;
 mod third_party;
+mod virtual_memory;
 mod virtual_process;

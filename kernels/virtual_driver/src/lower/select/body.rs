@@ -59,6 +59,7 @@ fn declare(source: &ast::Function, function: &mut Function) -> Result<(), Diagno
         match word.as_str() {
             "maxntid" => function.max_threads = Some(three),
             "reqntid" => function.required_threads = Some(three),
+            "maxnreg" => function.max_registers = numbers.first().copied(),
             _ => {}
         }
     }
