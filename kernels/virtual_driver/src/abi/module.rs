@@ -92,8 +92,8 @@ api! {
         static TOLD: std::sync::Once = std::sync::Once::new();
         TOLD.call_once(|| {
             report::tell(
-                "the CUDA runtime library asks for private tables of NVIDIA's driver, which the virtual driver does not \
-                 imitate: programs must use the driver API (cu*), not the runtime API (cuda*)",
+                "a library asks for private tables of NVIDIA's driver, which the virtual driver does not imitate; \
+                 programs that cannot do without them, as those of the CUDA runtime API (cuda*), will not run",
             );
         });
         table.put(std::ptr::null())?;
