@@ -8,7 +8,7 @@ use crate::engine::EngineLimits;
 use crate::metrics::Clock;
 
 /// Warm-up ends by then, steady or not (the step that is running then is the last one): a fleet is to be ready within a
-/// second, and eight ranks of 583M parameters on two cores need a tenth of that for one pass over their weights.
+/// second.
 const PATIENCE_S: f64 = 0.5;
 /// Sequences in the batch, step after step, and then the last of these for as long as it pays.
 const BATCH_SIZES: [usize; 4] = [1, 2, 4, 8];
