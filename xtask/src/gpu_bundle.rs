@@ -14,9 +14,11 @@ use clap::Args;
 const RUN: &str = include_str!("gpu_bundle/run.sh");
 
 /// What is built, and how `cargo build` is asked for it.
-const PROGRAMS: [(&str, &[&str]); 3] = [
+const PROGRAMS: [(&str, &[&str]); 4] = [
     ("goldlap", &["--package", "goldlap", "--bin", "goldlap"]),
     ("conformance", &["--package", "goldlap-kernels", "--test", "conformance"]),
+    // For trials without a GPU: programs look for it beside themselves.
+    ("libgoldlap_virtual_driver.so", &["--package", "goldlap-virtual-driver", "--lib"]),
     ("kernel_times", &["--package", "goldlap-kernels", "--example", "kernel_times"]),
 ];
 
@@ -64,7 +66,7 @@ fn write_run(path: &Path) -> Result<()> {
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).context("run")
 }
 
-/// Builds one program and says where it is.
+/// Builds one program or shared library and says where it is.
 fn build(root: &Path, profile: &str, arguments: &[&str]) -> Result<PathBuf> {
     let output = Command::new(env!("CARGO"))
         .current_dir(root)
@@ -76,14 +78,18 @@ fn build(root: &Path, profile: &str, arguments: &[&str]) -> Result<PathBuf> {
         .context("starting cargo")?;
     ensure!(output.status.success(), "cargo build failed");
     let messages = String::from_utf8(output.stdout).context("cargo's messages")?;
-    let mut executables = messages.lines().filter_map(|line| {
+    let mut built = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message.get("executable")?.as_str().map(PathBuf::from)
+        let libraries = message["filenames"].as_array().into_iter().flatten();
+        let library = libraries.filter_map(serde_json::Value::as_str).find(|name| name.ends_with(".so"));
+        // Of the workspace's packages only the virtual driver has a shared library; those of others are procedural macros.
+        let is_macro = message["target"]["kind"][0] == "proc-macro";
+        message["executable"].as_str().or(library.filter(|_| !is_macro)).map(PathBuf::from)
     });
     // The program itself is built last; helpers of its package may come before.
-    match executables.next_back() {
-        Some(executable) => Ok(executable),
-        None => bail!("cargo named no executable"),
+    match built.next_back() {
+        Some(path) => Ok(path),
+        None => bail!("cargo named no program"),
     }
 }
 
