@@ -7,8 +7,9 @@ use super::buffer::{CudaBuffer, CudaFloats, CudaHalves};
 use super::device::Device;
 use super::driver::Driver;
 use super::graph_shapes::GraphShapes;
+use super::kv_cache::CudaKvCache;
 use super::matrix::CudaMatrix;
-use super::operators::{self, CudaKvCache};
+use super::operators;
 use super::tape::Tape;
 use crate::ops::batch::RaggedBatch;
 use crate::ops::error::{OpError, require_len};
@@ -120,7 +121,7 @@ impl<D: Device> CudaBackend<D> {
         require_len("read", "buffer", buffer.len(), len)?;
         let mut values = vec![T::zeroed(); len];
         self.tape.run(&mut self.device)?;
-        self.device.download(buffer.memory(), bytemuck::cast_slice_mut(&mut values))?;
+        self.device.download(buffer.memory(), 0, bytemuck::cast_slice_mut(&mut values))?;
         Ok(values)
     }
 
@@ -188,6 +189,15 @@ impl<D: Device> Backend for CudaBackend<D> {
     }
     fn kv_cache(&mut self, geometry: KvGeometry) -> Result<CudaKvCache<D>, OpError> {
         CudaKvCache::new(&mut self.device, geometry)
+    }
+    fn release_kv_cache(&mut self, cache: &mut CudaKvCache<D>, is_kept: bool) -> Result<(), OpError> {
+        self.tape.run(&mut self.device)?;
+        // Graphs hold the cache's memory, and its addresses.
+        self.tape.forget_graphs();
+        cache.release(&mut self.device, is_kept)
+    }
+    fn restore_kv_cache(&mut self, cache: &mut CudaKvCache<D>) -> Result<(), OpError> {
+        cache.restore(&mut self.device)
     }
     fn batch(&mut self) -> Result<CudaBatch<D>, OpError> {
         Ok(CudaBatch::default())

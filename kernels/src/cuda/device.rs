@@ -26,11 +26,11 @@ pub trait Device {
     /// The copy leaves the allocation, or the device refuses.
     fn upload(&mut self, host: &[u8], memory: &Self::Memory, offset: usize) -> Result<(), OpError>;
 
-    /// Waits for everything that was queued, then fills `host` from the start of `memory`.
+    /// Waits for everything that was queued, then fills `host` from `memory`, from its byte `offset` on.
     ///
     /// # Errors
-    /// `memory` is shorter than `host`, or earlier work failed.
-    fn download(&mut self, memory: &Self::Memory, host: &mut [u8]) -> Result<(), OpError>;
+    /// The copy leaves the allocation, or earlier work failed.
+    fn download(&mut self, memory: &Self::Memory, offset: usize, host: &mut [u8]) -> Result<(), OpError>;
 
     /// Queues a launch.
     ///

@@ -215,8 +215,8 @@ impl Device for Driver {
         self.synchronize()
     }
 
-    fn download(&mut self, memory: &DriverMemory, host: &mut [u8]) -> Result<(), OpError> {
-        check_room("download", memory, Some(host.len()))?;
+    fn download(&mut self, memory: &DriverMemory, offset: usize, host: &mut [u8]) -> Result<(), OpError> {
+        check_room("download", memory, offset.checked_add(host.len()))?;
         if host.is_empty() {
             return self.synchronize();
         }
@@ -224,7 +224,7 @@ impl Device for Driver {
         if self.results.as_ref().is_none_or(|results| results.len() < host.len()) {
             self.results = Some(self.pinned(host.len().next_power_of_two())?);
         }
-        let (source, stream) = (memory.address, Arc::clone(&self.stream));
+        let (source, stream) = (memory.address + offset as u64, Arc::clone(&self.stream));
         let Some(results) = &mut self.results else {
             return Err(OpError::new("download", "no pinned memory"));
         };

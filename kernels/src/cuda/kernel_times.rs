@@ -68,8 +68,8 @@ impl<D: Device> Device for SharedDevice<D> {
     fn upload(&mut self, host: &[u8], memory: &D::Memory, offset: usize) -> Result<(), OpError> {
         self.with(|it| it.device.upload(host, memory, offset))
     }
-    fn download(&mut self, memory: &D::Memory, host: &mut [u8]) -> Result<(), OpError> {
-        self.with(|it| it.device.download(memory, host))
+    fn download(&mut self, memory: &D::Memory, offset: usize, host: &mut [u8]) -> Result<(), OpError> {
+        self.with(|it| it.device.download(memory, offset, host))
     }
     unsafe fn launch(&mut self, launch: &Launch) -> Result<(), OpError> {
         self.with(|it| {

@@ -11,7 +11,7 @@ pub(super) use top_n::top_n;
 use super::backend::CudaBackend;
 use super::batch::AttentionTasks;
 use super::device::Device;
-use super::launch::{KvLayout, Launch, LaunchBuilder};
+use super::launch::{Launch, LaunchBuilder};
 use super::matrix::chunks;
 use super::registry::Kernel;
 use crate::cpu::rotary_frequency;
@@ -19,7 +19,6 @@ use crate::model::config::Activation;
 use crate::ops::attention::Attention;
 use crate::ops::embedding::Embedding;
 use crate::ops::error::{OpError, require};
-use crate::ops::kv_cache::KvGeometry;
 use crate::ops::lm_head::{HeadStatistics, LmHead, VOCAB_CHUNK};
 use crate::ops::matmul::{Epilogue, Matmul};
 use crate::ops::matrix::TILE;
@@ -30,21 +29,8 @@ use crate::ops::{BatchInfo, KvCacheInfo, MatrixInfo, row_stride};
 type Cuda<D> = CudaBackend<D>;
 
 /// A count as a kernel takes it.
-fn word(value: usize) -> Result<u32, OpError> {
+pub(super) fn word(value: usize) -> Result<u32, OpError> {
     u32::try_from(value).map_err(|_| OpError::new("launch", format!("{value} does not fit in 32 bits")))
-}
-
-/// The KV cache in device memory (kernels/cu/attention.cuh).
-pub struct CudaKvCache<D: Device> {
-    geometry: KvGeometry,
-    layout: KvLayout,
-    memory: Arc<D::Memory>,
-}
-
-impl<D: Device> KvCacheInfo for CudaKvCache<D> {
-    fn geometry(&self) -> KvGeometry {
-        self.geometry
-    }
 }
 
 /// Widths that attention kernels are compiled for, with the kernels for few and for many query vectors.
@@ -57,38 +43,10 @@ const ATTENTION_WIDTHS: [(usize, Kernel, Kernel); 5] = [
 ];
 
 /// The narrowest compiled width that holds a head.
-fn attention_width(head_dim: usize) -> Result<(usize, Kernel, Kernel), OpError> {
+pub(super) fn attention_width(head_dim: usize) -> Result<(usize, Kernel, Kernel), OpError> {
     ATTENTION_WIDTHS.into_iter().find(|(width, ..)| head_dim <= *width).ok_or_else(|| {
         OpError::new("kv_cache", format!("heads are {head_dim} wide; the CUDA kernels serve up to 128"))
     })
-}
-
-/// Bytes of device memory that a cache takes: heads are padded to a width that attention is compiled for.
-///
-/// # Errors
-/// There is no such cache, or it is larger than memory can be.
-pub fn kv_cache_bytes(geometry: KvGeometry) -> Result<usize, OpError> {
-    geometry.check()?;
-    let (width, ..) = attention_width(geometry.head_dim)?;
-    let KvGeometry { layers, kv_heads, block_size, num_blocks, .. } = geometry;
-    let sizes = [2, layers, num_blocks, kv_heads, 2, block_size, width];
-    let bytes = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    bytes.ok_or_else(|| OpError::new("kv_cache", format!("{geometry:?} overflows memory")))
-}
-
-impl<D: Device> CudaKvCache<D> {
-    pub(super) fn new(device: &mut D, geometry: KvGeometry) -> Result<Self, OpError> {
-        let bytes = kv_cache_bytes(geometry)?;
-        let (width, ..) = attention_width(geometry.head_dim)?;
-        let KvGeometry { kv_heads, block_size, num_blocks, .. } = geometry;
-        let layout = KvLayout {
-            num_blocks: word(num_blocks)?,
-            kv_heads: word(kv_heads)?,
-            block_size: word(block_size)?,
-            width: word(width)?,
-        };
-        Ok(Self { geometry, layout, memory: Arc::new(device.allocate(bytes)?) })
-    }
 }
 
 pub(super) fn embed<D: Device>(cuda: &mut Cuda<D>, args: Embedding<'_, Cuda<D>>) -> Result<(), OpError> {
@@ -235,7 +193,7 @@ pub(super) fn rotate_and_append<D: Device>(
         return Ok(());
     }
     let (batch, cache) = (args.batch.memory()?, &*args.cache);
-    let total_heads = args.heads + 2 * cache.geometry.kv_heads;
+    let total_heads = args.heads + 2 * cache.geometry().kv_heads;
     let angles = args.angles.map(|(angles, _)| angles.memory());
     let norms = args.head_norm.as_ref().map(|norm| (norm.query_weight.memory(), norm.key_weight.memory()));
     let launch = LaunchBuilder::new(Kernel::RotateAndAppend)
@@ -249,9 +207,9 @@ pub(super) fn rotate_and_append<D: Device>(
         .layout(cache.layout)
         .word(word(args.layer)?)
         .word(word(args.heads)?)
-        .word(word(cache.geometry.head_dim)?)
+        .word(word(cache.geometry().head_dim)?)
         .word(word(args.angles.map_or(0, |(_, dim)| dim / 2))?)
-        .word(word(query_stride(cache.geometry.head_dim))?)
+        .word(word(query_stride(cache.geometry().head_dim))?)
         .float(args.head_norm.as_ref().map_or(0.0, |norm| norm.epsilon))
         .grid((rows * total_heads).div_ceil(4), 1)?;
     let used = [&batch, args.qkv.memory(), args.queries.memory(), &cache.memory];
@@ -265,7 +223,7 @@ pub(super) fn attention<D: Device>(cuda: &mut Cuda<D>, args: Attention<'_, Cuda<
         return Ok(());
     }
     let cache = args.cache;
-    let geometry = cache.geometry;
+    let geometry = cache.geometry();
     let group = args.heads / geometry.kv_heads;
     if args.batch.encoded.borrow().group != group {
         cuda.group = group;
@@ -344,7 +302,7 @@ pub(super) fn lm_head<D: Device>(cuda: &mut Cuda<D>, args: LmHead<'_, Cuda<D>>) 
     cuda.tape.run(&mut cuda.device)?;
     cuda.words.clear();
     cuda.words.resize(head_rows * 4, 0);
-    cuda.device.download(&statistics, bytemuck::cast_slice_mut(&mut cuda.words))?;
+    cuda.device.download(&statistics, 0, bytemuck::cast_slice_mut(&mut cuda.words))?;
     args.statistics.extend(cuda.words.as_chunks::<4>().0.iter().map(|row| HeadStatistics {
         log_sum_exp: f32::from_bits(row[0]),
         max_logit: f32::from_bits(row[1]),

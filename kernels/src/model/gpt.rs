@@ -188,6 +188,7 @@ impl<B: Backend> Gpt<B> {
 
     fn run(&mut self) -> Result<(), OpError> {
         let slots = self.num_slots;
+        self.backend.restore_kv_cache(&mut self.cache)?;
         self.workspace.reserve(&mut self.backend, &self.config, self.batch.rows(), slots)?;
         let workspace = &mut self.workspace;
         self.backend.load_batch(&self.batch, &mut workspace.batch)?;
@@ -278,6 +279,11 @@ impl<B: Backend> LanguageModel for Gpt<B> {
         }
         let of = |index: usize| extras.get(index).copied().unwrap_or_default();
         batch.iter().enumerate().map(|(index, slice)| self.in_parts(slice, of(index))).collect()
+    }
+
+    fn release_kv_cache(&mut self, is_kept: bool) -> Result<(), StepError> {
+        let released = self.backend.release_kv_cache(&mut self.cache, is_kept);
+        released.map_err(|error| StepError(error.to_string()))
     }
 
     fn last_step_cost(&self) -> StepCost {

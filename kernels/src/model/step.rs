@@ -138,6 +138,13 @@ pub trait LanguageModel {
         Ok(self.step(batch)?.into_iter().map(|output| (output, Detail::default())).collect())
     }
 
+    /// Gives up the KV cache's place on the device until the next step; `is_kept`: what is in it goes to the host's memory and
+    /// comes back, else it is lost. Nothing happens where the cache lies in the host's memory anyway.
+    fn release_kv_cache(&mut self, is_kept: bool) -> Result<(), StepError> {
+        let _ = is_kept;
+        Ok(())
+    }
+
     /// Cost of the last step.
     fn last_step_cost(&self) -> StepCost;
 

@@ -112,6 +112,17 @@ pub trait Backend: Sized {
     ) -> Result<(), OpError>;
     /// An empty cache; its memory is zero, and committed as it is used where the platform can.
     fn kv_cache(&mut self, geometry: KvGeometry) -> Result<Self::KvCache, OpError>;
+    /// Gives up a cache's place on the device until [`Self::restore_kv_cache`]; `is_kept`: what is in it goes to the host's memory
+    /// meanwhile. Nothing happens where caches lie in the host's memory anyway, or where it was given up before.
+    fn release_kv_cache(&mut self, cache: &mut Self::KvCache, is_kept: bool) -> Result<(), OpError> {
+        let _ = (cache, is_kept);
+        Ok(())
+    }
+    /// Gives a cache its place back, with what was kept of it, else with zeros; nothing happens where it has its place.
+    fn restore_kv_cache(&mut self, cache: &mut Self::KvCache) -> Result<(), OpError> {
+        let _ = cache;
+        Ok(())
+    }
     /// An empty batch, to be loaded again and again.
     fn batch(&mut self) -> Result<Self::Batch, OpError>;
     /// Brings a checked batch to the device.

@@ -86,8 +86,10 @@ impl Device for DirectDevice {
         written.map_err(|error| OpError::new("upload", error.to_string()))
     }
 
-    fn download(&mut self, memory: &DirectMemory, host: &mut [u8]) -> Result<(), OpError> {
-        self.memory.read(memory.address, host).map_err(|error| OpError::new("download", error.to_string()))
+    fn download(&mut self, memory: &DirectMemory, offset: usize, host: &mut [u8]) -> Result<(), OpError> {
+        assert!(offset + host.len() <= memory.bytes, "download leaves the allocation");
+        let read = self.memory.read(memory.address + offset as u64, host);
+        read.map_err(|error| OpError::new("download", error.to_string()))
     }
 
     unsafe fn launch(&mut self, launch: &Launch) -> Result<(), OpError> {

@@ -307,6 +307,34 @@ fn assert_close(got: &[(SequenceOutput, Detail)], expected: &[(SequenceOutput, D
     }
 }
 
+/// Between all steps the cache gives up its place: what was kept comes back, what was dropped is computed again.
+pub(crate) fn a_cache_that_was_away_gives_the_same_bits<D: Device>(make: Make<'_, D>) {
+    let model = TestModel::new(llama());
+    let blocks: Vec<u32> = (3..7).collect();
+    let run = |away: Option<bool>| {
+        let mut model = model.on(make(GraphShapes::decode_steps()));
+        let mut sequence = tokens(331, 40, 8);
+        let mut drawn = Vec::new();
+        for step in 0..6 {
+            let is_lost = away == Some(false);
+            let start = if step == 0 || is_lost { 0 } else { sequence.len() - 1 };
+            let args = SampleArgs { position: sequence.len() as u64, ..SAMPLED };
+            let output =
+                model.step(&[slice(&sequence, (start, sequence.len() - start), &blocks, Some(args))]);
+            let sampled = output.unwrap().remove(0).sampled.unwrap();
+            sequence.push(sampled.token);
+            drawn.push(sampled);
+            for is_kept in away.into_iter().chain(away) {
+                model.release_kv_cache(is_kept).unwrap();
+            }
+        }
+        drawn
+    };
+    let expected = run(None);
+    assert_eq!(run(Some(true)), expected);
+    assert_eq!(run(Some(false)), expected);
+}
+
 /// A device is anything that runs launches; the backend must be able to move between threads with it.
 #[test]
 fn the_backend_can_move_to_another_thread() {

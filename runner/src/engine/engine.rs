@@ -1,7 +1,7 @@
 //! One replica's engine: requests in, tokens out, one step at a time.
 
 use goldlap_kernels::model::step::{
-    Detail, Extras, LanguageModel, SampledToken, SequenceOutput, SequenceSlice,
+    Detail, Extras, LanguageModel, SampledToken, SequenceOutput, SequenceSlice, StepError,
 };
 use goldlap_kernels::ops::graph_counts::GraphCounts;
 
@@ -78,13 +78,19 @@ impl Engine {
     }
 
     /// Freezes requests, and does with the KV cache what the plan says. [`Self::unpause`] goes on.
-    pub fn suspend(&mut self) {
+    ///
+    /// # Errors
+    /// The device failed to give up the cache.
+    pub fn suspend(&mut self) -> Result<(), StepError> {
         self.is_paused = true;
         self.statistics.num_suspensions += 1;
         match self.limits.features.suspended_kv {
-            SuspendedKv::Recompute => self.scheduler.restart_all(),
-            // The one backend there is has its cache in the host's memory.
-            SuspendedKv::Persist | SuspendedKv::Offload => {}
+            SuspendedKv::Recompute => {
+                self.scheduler.restart_all();
+                self.model.release_kv_cache(false)
+            }
+            SuspendedKv::Offload => self.model.release_kv_cache(true),
+            SuspendedKv::Persist => Ok(()),
         }
     }
 

@@ -38,7 +38,8 @@ pub enum CacheEviction {
 pub enum SuspendedKv {
     /// It stays where it is (`persist`).
     Persist,
-    /// It is kept in the host's memory (`offload`). A cache that is there already stays where it is.
+    /// It is kept in the host's memory (`offload`) and gives up its place on the device. A cache that is in the host's
+    /// memory already stays where it is.
     Offload,
     /// It is given up, and what unfinished requests need of it is computed again (`recompute`).
     Recompute,

@@ -113,7 +113,7 @@ pub(in crate::cuda) fn sample<D: Device>(
     cuda.words.clear();
     cuda.words.resize(args.rows.len() * 2, 0);
     let drawn = cuda.sampling[1].reserve(&mut cuda.device, args.rows.len() * 8)?;
-    cuda.device.download(&drawn, bytemuck::cast_slice_mut(&mut cuda.words))?;
+    cuda.device.download(&drawn, 0, bytemuck::cast_slice_mut(&mut cuda.words))?;
     let pairs = cuda.words.as_chunks::<2>().0.iter();
     args.drawn.extend(pairs.map(|&[token, logit]| Drawn { token, logit: f32::from_bits(logit) }));
     Ok(())

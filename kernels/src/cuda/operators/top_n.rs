@@ -34,7 +34,7 @@ pub(in crate::cuda) fn top_n<D: Device>(cuda: &mut Cuda<D>, args: TopN<'_, Cuda<
     cuda.tape.run(&mut cuda.device)?;
     cuda.words.clear();
     cuda.words.resize(total * FOUND_WORDS, 0);
-    cuda.device.download(&found, bytemuck::cast_slice_mut(&mut cuda.words))?;
+    cuda.device.download(&found, 0, bytemuck::cast_slice_mut(&mut cuda.words))?;
     let mut pairs = cuda.words.as_chunks::<FOUND_WORDS>().0.iter();
     args.found.extend(args.rows.iter().map(|row| {
         let row = pairs.by_ref().take(row.count);

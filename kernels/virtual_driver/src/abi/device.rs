@@ -88,7 +88,7 @@ api! {
     fn cuDevicePrimaryCtxRetain(context: Out<usize>, device: i32) {
         context.check()?;
         let driver = driver()?;
-        context.put(context::retain_primary(driver, driver.device(device)?).handle)
+        context.put(context::retain_primary(driver, driver.device(device)?)?.handle)
     }
 
     fn cuDevicePrimaryCtxRelease(device: i32) {

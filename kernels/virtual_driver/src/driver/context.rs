@@ -193,22 +193,27 @@ pub fn thread_number() -> usize {
 }
 
 /// Takes a hold on a device's primary context, making it first where nobody holds it.
-pub fn retain_primary(driver: &Driver, device: &Arc<Device>) -> Arc<Context> {
+///
+/// # Errors
+/// `NotPermitted` inside a host function.
+pub fn retain_primary(driver: &Driver, device: &Arc<Device>) -> Result<Arc<Context>> {
+    queue::refuse_in_callback()?;
     let mut primary = lock(&device.primary);
     primary.retained += 1;
     let (flags, handle) = (primary.flags, primary.handle);
-    Arc::clone(primary.context.get_or_insert_with(|| Context::create(driver, device, flags, handle)))
+    Ok(Arc::clone(primary.context.get_or_insert_with(|| Context::create(driver, device, flags, handle))))
 }
 
 /// Lets go of a device's primary context; the last one takes it away.
 ///
 /// # Errors
-/// `InvalidContext` where nobody holds it.
+/// `InvalidContext` where nobody holds it; `NotPermitted` inside a host function.
 pub fn release_primary(driver: &Driver, device: &Device) -> Result<()> {
+    queue::refuse_in_callback()?;
     let mut primary = lock(&device.primary);
     primary.retained = primary.retained.checked_sub(1).ok_or(Error::InvalidContext)?;
     let last = if primary.retained == 0 { primary.context.take() } else { None };
-    drop(primary);
+    // Under the lock: whoever takes hold now makes a context with the same handle, and it must not be taken for the old one.
     last.map_or(Ok(()), |context| context.destroy(driver))
 }
 
@@ -217,12 +222,11 @@ pub fn release_primary(driver: &Driver, device: &Device) -> Result<()> {
 /// # Errors
 /// As [`Context::destroy`].
 pub fn reset_primary(driver: &Driver, device: &Device) -> Result<()> {
-    let taken = {
-        let mut primary = lock(&device.primary);
-        primary.retained = 0;
-        primary.context.take()
-    };
-    taken.map_or(Ok(()), |context| context.destroy(driver))
+    queue::refuse_in_callback()?;
+    let mut primary = lock(&device.primary);
+    primary.retained = 0;
+    // Under the lock, as above.
+    primary.context.take().map_or(Ok(()), |context| context.destroy(driver))
 }
 
 /// Flags of a device's primary context and whether it exists.

@@ -97,3 +97,26 @@ fn two_devices_exchange_memory() {
         assert_eq!(far.clone_dtoh(&there).unwrap(), [1, 2, 3]);
     });
 }
+
+/// The primary context has one handle for ever: threads that take hold of it while another lets go get a whole new one.
+#[test]
+fn threads_come_and_go() {
+    run("cudarc_safe::threads_come_and_go", || {
+        let come_and_go = |thread: usize| {
+            for round in 0..200 {
+                let context = CudaContext::new(0).unwrap();
+                let stream = context.new_stream().unwrap();
+                let n = 1000 * (thread + 1) + round;
+                let (x, y) = saxpy_inputs(n);
+                let on_device = stream.clone_htod(&x).unwrap();
+                let mut result = stream.clone_htod(&y).unwrap();
+                launch_saxpy(&stream, n, &on_device, &mut result);
+                let found = stream.clone_dtoh(&result).unwrap();
+                assert!(found.iter().zip(&x).zip(&y).all(|((r, x), y)| *r == 2.0 * x + y));
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..2).for_each(|thread| drop(scope.spawn(move || come_and_go(thread))));
+        });
+    });
+}

@@ -116,7 +116,11 @@ impl<L: Link> Server<L> {
         self.lifecycle = next;
         match next {
             Lifecycle::Running => self.engine.unpause(),
-            Lifecycle::Suspended => self.engine.suspend(),
+            Lifecycle::Suspended => {
+                if let Err(error) = self.engine.suspend() {
+                    self.log.line(&format!("the KV cache stays on the device: {error}"));
+                }
+            }
             Lifecycle::Paused | Lifecycle::Stopped => self.engine.pause(),
         }
     }

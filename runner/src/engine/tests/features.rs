@@ -173,7 +173,7 @@ fn a_suspension_keeps_the_cache_or_has_it_computed_again() {
         let requests = [with_logprobs(request(0, &[1, 2, 3, 4, 5, 6], 4), false), request(1, &[7; 9], 5)];
         requests.iter().for_each(|request| engine.submit(request.clone()).unwrap());
         engine.step();
-        engine.suspend();
+        engine.suspend().unwrap();
         engine.check().unwrap();
         assert!(!engine.has_work());
         assert_eq!(engine.num_kv_blocks_used() == 0, suspended_kv == SuspendedKv::Recompute);
