@@ -3,7 +3,7 @@
 
 use super::CpuBackend;
 use super::buffer::Disjoint;
-use super::dot::{Dot, MAX_TILES, Segment, dot};
+use super::dot::{Dot, MAX_TILES, STREAM_AHEAD, Segment, dot};
 use super::elementary::exp;
 use super::kv_cache::CpuKvCache;
 use super::simd::{Kernel, LANES, Simd, max_lanes, store_operands_part, sum_lanes};
@@ -242,6 +242,8 @@ impl KeyTile<'_> {
             pair_stride: KEY_GROUP,
             out: scores.as_mut_ptr(),
             out_stride: KEY_TILE,
+            continues: false,
+            ahead: ahead(count),
         };
         // SAFETY: lengths of queries and scores are asserted; each tile is a slice of `pairs * 16` words.
         unsafe { dot(s, d) }
@@ -273,11 +275,18 @@ impl KeyTile<'_> {
                 pair_stride: dim,
                 out: product[first * LANES..].as_mut_ptr(),
                 out_stride: dim,
+                continues: false,
+                ahead: ahead(count),
             };
             // SAFETY: lengths of probabilities and product are asserted; a group's values are 8 pairs of `dim` words.
             unsafe { dot(s, d) }
         }
     }
+}
+
+/// Few query vectors mean that memory is the limit.
+fn ahead(vectors: usize) -> usize {
+    if vectors <= 2 { STREAM_AHEAD } else { 0 }
 }
 
 /// Turns one vector's scores of a tile into probabilities, updates its maximum and sum, and returns the factor by which its

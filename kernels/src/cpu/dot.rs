@@ -38,6 +38,11 @@ pub(crate) struct Dot<'a> {
     pub(crate) out: *mut f32,
     /// Floats between result rows.
     pub(crate) out_stride: usize,
+    /// `out` holds what earlier pairs of the same chains came to: go on from there.
+    pub(crate) continues: bool,
+    /// Words from a tile's pair to the one that is asked for meanwhile; 0 = ask for nothing. The row blocks share
+    /// the asking, so that memory is busy all the time.
+    pub(crate) ahead: usize,
 }
 
 impl Dot<'_> {
@@ -61,9 +66,11 @@ impl Dot<'_> {
 #[inline(always)]
 pub(crate) unsafe fn dot<S: Simd>(s: S, d: Dot<'_>) {
     debug_assert!(d.num_tiles <= MAX_TILES);
+    let blocks = d.num_rows.div_ceil(S::DOT_ROWS);
     let mut row = 0;
-    while row < d.num_rows {
-        let rows = (d.num_rows - row).min(S::DOT_ROWS);
+    for index in 0..blocks {
+        // Blocks of about equal height: 4 + 4 rows keep more chains in flight than 6 + 2.
+        let rows = (d.num_rows - row).div_ceil(blocks - index);
         let mut tile = 0;
         while tile < d.num_tiles {
             let tiles = match (d.num_tiles - tile).min(S::DOT_TILES) {
@@ -71,83 +78,156 @@ pub(crate) unsafe fn dot<S: Simd>(s: S, d: Dot<'_>) {
                 tiles => tiles,
             };
             // SAFETY: the block lies inside `d`.
-            unsafe { block(s, d.at(row, tile), tile, tiles, rows) };
+            unsafe { block(s, d.at(row, tile), tile, tiles, rows, Asking { index, blocks }) };
             tile += tiles;
         }
         row += rows;
     }
 }
 
+/// Pairs between two moments in which lines are asked for.
+const ASKING_PAIRS: usize = 4;
+
+/// Which share of the lines ahead a row block asks for.
+#[derive(Clone, Copy)]
+struct Asking {
+    index: usize,
+    blocks: usize,
+}
+
+impl Asking {
+    /// `(first, number)`: from which pair on, and how many at each moment. Four blocks at most take part.
+    #[inline(always)]
+    fn share(self, pairs: usize) -> (usize, usize) {
+        let number = match self.blocks {
+            1 => ASKING_PAIRS,
+            2 | 3 => 2,
+            _ => 1,
+        };
+        let first = self.index * number * pairs.div_ceil(ASKING_PAIRS);
+        if first < pairs { (first, number) } else { (0, 0) }
+    }
+}
+
 /// One register block of `rows` x `tiles`, starting at tile `first`.
 #[inline(always)]
-unsafe fn block<S: Simd>(s: S, d: Dot<'_>, first: usize, tiles: usize, rows: usize) {
+unsafe fn block<S: Simd>(s: S, d: Dot<'_>, first: usize, tiles: usize, rows: usize, asking: Asking) {
     // SAFETY: passed on from `dot`.
     unsafe {
         match (tiles, rows) {
-            (4, rows) if S::DOT_TILES >= 4 => block_rows::<S, 4>(s, d, first, rows),
-            (2, rows) if S::DOT_TILES >= 2 => block_rows::<S, 2>(s, d, first, rows),
-            (_, rows) => block_rows::<S, 1>(s, d, first, rows),
+            (4, rows) if S::DOT_TILES >= 4 && d.ahead > 0 => {
+                block_rows::<S, 4, true>(s, d, first, rows, asking)
+            }
+            (4, rows) if S::DOT_TILES >= 4 => block_rows::<S, 4, false>(s, d, first, rows, asking),
+            (2, rows) if S::DOT_TILES >= 2 => block_rows::<S, 2, false>(s, d, first, rows, asking),
+            (_, rows) if S::DOT_TILES == 1 && d.ahead > 0 => {
+                block_rows::<S, 1, true>(s, d, first, rows, asking)
+            }
+            (_, rows) => block_rows::<S, 1, false>(s, d, first, rows, asking),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn block_rows<S: Simd, const T: usize>(s: S, d: Dot<'_>, first: usize, rows: usize) {
+unsafe fn block_rows<S: Simd, const T: usize, const ASK: bool>(
+    s: S,
+    d: Dot<'_>,
+    first: usize,
+    rows: usize,
+    asking: Asking,
+) {
     const { assert!(MAX_ROWS == 6) };
     // SAFETY: passed on from `dot`.
     unsafe {
         match rows {
-            1 => registers::<S, T, 1>(s, d, first),
-            2 => registers::<S, T, 2>(s, d, first),
-            3 if S::DOT_ROWS >= 3 => registers::<S, T, 3>(s, d, first),
-            4 if S::DOT_ROWS >= 4 => registers::<S, T, 4>(s, d, first),
-            5 if S::DOT_ROWS >= 5 => registers::<S, T, 5>(s, d, first),
-            6 if S::DOT_ROWS >= 6 => registers::<S, T, 6>(s, d, first),
+            1 => registers::<S, T, 1, ASK>(s, d, first, asking),
+            2 => registers::<S, T, 2, ASK>(s, d, first, asking),
+            3 if S::DOT_ROWS >= 3 => registers::<S, T, 3, ASK>(s, d, first, asking),
+            4 if S::DOT_ROWS >= 4 => registers::<S, T, 4, ASK>(s, d, first, asking),
+            5 if S::DOT_ROWS >= 5 => registers::<S, T, 5, ASK>(s, d, first, asking),
+            6 if S::DOT_ROWS >= 6 => registers::<S, T, 6, ASK>(s, d, first, asking),
             _ => unreachable!("blocks have at most DOT_ROWS rows"),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn registers<S: Simd, const T: usize, const R: usize>(s: S, d: Dot<'_>, first: usize) {
-    let mut sums = [[s.splat(0.0); T]; R];
+unsafe fn registers<S: Simd, const T: usize, const R: usize, const ASK: bool>(
+    s: S,
+    d: Dot<'_>,
+    first: usize,
+    asking: Asking,
+) {
+    // SAFETY: passed on.
+    let mut sums = unsafe { first_sums::<S, T, R>(s, d) };
     let mut row = d.rows;
     for segment in d.segments {
         let mut tiles: [*const u32; T] = std::array::from_fn(|t| segment.tiles[first + t]);
-        for pair in 0..segment.pairs {
-            // SAFETY: the caller vouches for `pairs` pairs in every row and tile.
-            let mut weights = [unsafe { s.load_weights(tiles[0]) }; T];
-            for t in 1..T {
-                // SAFETY: as above.
-                weights[t] = unsafe { s.load_weights(tiles[t]) };
-            }
-            if R <= 2 {
-                // Few rows means that memory is the limit: ask for lines ahead of the hardware's own prefetcher,
-                // which stops at page boundaries.
+        // One or two rows leave so little to compute that lines are best asked for one by one; without asking it is one
+        // plain loop, on which the speed of large products hangs.
+        let in_turns = ASK && R > 2;
+        let (from, number) = if in_turns { asking.share(segment.pairs) } else { (0, 0) };
+        let every = if in_turns { ASKING_PAIRS } else { segment.pairs };
+        // From a tile's pair to the next line to ask for; one number for all tiles leaves registers for the rows.
+        let mut ahead = d.ahead.wrapping_add(from * d.pair_stride);
+        let mut pair = 0;
+        while pair < segment.pairs {
+            for line in 0..number {
                 for tile in &tiles {
-                    s.prefetch(tile.wrapping_add(PREFETCH_WORDS));
+                    s.prefetch(tile.wrapping_add(ahead.wrapping_add(line * d.pair_stride)));
                 }
             }
-            for tile in &mut tiles {
-                *tile = tile.wrapping_add(d.pair_stride);
-            }
-            for (r, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: as above.
-                let a = s.splat_pair(unsafe { *row.add(r * d.row_stride + pair) });
-                for t in 0..T {
-                    sums[t] = s.dot_pair(sums[t], a, weights[t]);
+            ahead = ahead.wrapping_sub((ASKING_PAIRS - number) * d.pair_stride);
+            let end = segment.pairs.min(pair + every);
+            while pair < end {
+                // SAFETY: the caller vouches for `pairs` pairs in every row and tile.
+                let mut weights = [unsafe { s.load_weights(tiles[0]) }; T];
+                for t in 1..T {
+                    // SAFETY: as above.
+                    weights[t] = unsafe { s.load_weights(tiles[t]) };
                 }
+                if ASK && R <= 2 {
+                    for tile in &tiles {
+                        s.prefetch(tile.wrapping_add(d.ahead));
+                    }
+                }
+                for tile in &mut tiles {
+                    *tile = tile.wrapping_add(d.pair_stride);
+                }
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: as above.
+                    let a = s.splat_pair(unsafe { *row.add(r * d.row_stride + pair) });
+                    for t in 0..T {
+                        sums[t] = s.dot_pair(sums[t], a, weights[t]);
+                    }
+                }
+                pair += 1;
             }
         }
         row = row.wrapping_add(segment.pairs);
     }
     for (r, sums) in sums.iter().enumerate() {
         for (t, sum) in sums.iter().enumerate() {
-            // SAFETY: the caller vouches for 16 writable floats per row and tile.
-            unsafe { s.store(*sum, &mut *d.out.add(r * d.out_stride + t * LANES).cast::<[f32; LANES]>()) };
+            // SAFETY: as above, 16 writable floats per row and tile.
+            unsafe { s.store(*sum, &mut *d.out.add(r * d.out_stride + t * LANES).cast()) };
         }
     }
 }
 
-/// How far ahead weights are asked for: 2 KiB.
-const PREFETCH_WORDS: usize = 512;
+/// Where the chains start: at zero, or where they stopped.
+#[inline(always)]
+unsafe fn first_sums<S: Simd, const T: usize, const R: usize>(s: S, d: Dot<'_>) -> [[S::F; T]; R] {
+    let mut sums = [[s.splat(0.0); T]; R];
+    if d.continues {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            for (t, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller vouches for 16 floats per row and tile.
+                *sum = s.load(unsafe { &*d.out.add(r * d.out_stride + t * LANES).cast::<[f32; LANES]>() });
+            }
+        }
+    }
+    sums
+}
+
+/// How far ahead a stream that is read once asks: 2 KiB. The hardware's own prefetcher stops at page boundaries.
+pub(crate) const STREAM_AHEAD: usize = 512;

@@ -173,6 +173,8 @@ impl Kernel for Peak {
                 pair_stride: LANES,
                 out: out.as_mut_ptr(),
                 out_stride: MAX_TILES * LANES,
+                continues: false,
+                ahead: 0,
             };
             // SAFETY: the three buffers have just these extents.
             unsafe { dot(s, d) }

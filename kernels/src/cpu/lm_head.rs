@@ -5,7 +5,7 @@ use super::buffer::Disjoint;
 use super::dot::MAX_TILES;
 use super::elementary::{exp, exp_one};
 use super::elementary64::ln;
-use super::matmul::TileProduct;
+use super::matmul::{FEW_ROWS, TileProduct};
 use super::matrix::CpuMatrix;
 use super::simd::{Kernel, LANES, Simd, load_part, max_lanes, sum_lanes};
 use crate::ops::MatrixInfo;
@@ -13,8 +13,8 @@ use crate::ops::batch::HeadRow;
 use crate::ops::lm_head::{HeadStatistics, LmHead, VOCAB_CHUNK};
 use crate::ops::matrix::TILE;
 
-/// Rows between dot products and statistics.
-const ROW_BLOCK: usize = 12;
+/// Rows between dot products and statistics: a multiple of every path's register block.
+const ROW_BLOCK: usize = 48;
 /// Tiles of a chunk.
 const CHUNK_TILES: usize = VOCAB_CHUNK / TILE;
 
@@ -44,7 +44,7 @@ pub(crate) fn lm_head(backend: &mut CpuBackend, args: LmHead<'_, CpuBackend>) {
     let (path, scratch) = (backend.path, &backend.scratch);
     backend.pool.run(chunks, |worker, chunk| {
         let mut scratch = scratch.of(worker);
-        let [block, rows, _] = &mut scratch.floats;
+        let [rows] = &mut scratch.floats;
         path.run(VocabChunk {
             head,
             input: args.input,
@@ -54,7 +54,6 @@ pub(crate) fn lm_head(backend: &mut CpuBackend, args: LmHead<'_, CpuBackend>) {
             partial,
             targets,
             logits,
-            block,
             rows,
         });
     });
@@ -90,8 +89,6 @@ struct VocabChunk<'a> {
     partial: Disjoint<'a, ChunkStatistics>,
     targets: Disjoint<'a, f32>,
     logits: Disjoint<'a, f32>,
-    /// Scratch: `[ROW_BLOCK, 4 tiles]`
-    block: &'a mut Vec<f32>,
     /// Scratch: `[ROW_BLOCK, VOCAB_CHUNK]`
     rows: &'a mut Vec<f32>,
 }
@@ -106,20 +103,19 @@ impl Kernel for VocabChunk<'_> {
         let tiles = CHUNK_TILES.min(layout.tiles() - first_tile);
         let first_token = self.chunk * VOCAB_CHUNK;
         let tokens = VOCAB_CHUNK.min(layout.outputs - first_token);
-        self.block.resize(ROW_BLOCK * MAX_TILES * TILE, 0.0);
         self.rows.resize(ROW_BLOCK * VOCAB_CHUNK, 0.0);
         for first_row in (0..self.head.len()).step_by(ROW_BLOCK) {
             let num_rows = ROW_BLOCK.min(self.head.len() - first_row);
             for tile in (0..tiles).step_by(MAX_TILES) {
                 let count = MAX_TILES.min(tiles - tile);
-                let first_tile = first_tile + tile;
-                let product =
-                    TileProduct { weight: self.weight, first_tile, num_tiles: count, input: self.input };
-                product.multiply(s, first_row, num_rows, self.block);
-                for row in 0..num_rows {
-                    let from = &self.block[row * MAX_TILES * TILE..][..count * TILE];
-                    self.rows[row * VOCAB_CHUNK + tile * TILE..][..count * TILE].copy_from_slice(from);
-                }
+                let product = TileProduct {
+                    weight: self.weight,
+                    first_tile: first_tile + tile,
+                    num_tiles: count,
+                    input: self.input,
+                    few_rows: self.head.len() <= FEW_ROWS,
+                };
+                product.multiply(s, first_row, num_rows, &mut self.rows[tile * TILE..], VOCAB_CHUNK);
             }
             for row in 0..num_rows {
                 let index = first_row + row;

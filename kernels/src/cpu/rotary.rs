@@ -63,7 +63,7 @@ pub(crate) fn rotate_and_append(backend: &mut CpuBackend, args: RotateAndAppend<
     let rotary_dim = args.angles.map_or(0, |(_, dim)| dim);
     backend.pool.run(batch.rows(), |worker, row| {
         let mut guard = scratch.of(worker);
-        let WorkerScratch { floats: [rotated_head, ..], halves: [key, value], .. } = &mut *guard;
+        let WorkerScratch { floats: [rotated_head], halves: [key, value], .. } = &mut *guard;
         let place = batch.places[row];
         let qkv = &args.qkv[row * width..][..width];
         let angles = args.angles.map_or(&[][..], |(angles, _)| &angles[row * rotary_dim..][..rotary_dim]);

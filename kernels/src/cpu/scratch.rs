@@ -9,7 +9,7 @@ use super::sampling::SamplingScratch;
 #[derive(Default)]
 pub(crate) struct WorkerScratch {
     pub(crate) attention: AttentionScratch,
-    pub(crate) floats: [Vec<f32>; 3],
+    pub(crate) floats: [Vec<f32>; 1],
     pub(crate) halves: [Vec<u16>; 2],
     pub(crate) sampling: SamplingScratch,
 }

@@ -89,6 +89,8 @@ impl Kernel for &Case {
             pair_stride: 16,
             out: out.as_mut_ptr(),
             out_stride: self.tiles * 16,
+            continues: false,
+            ahead: 0,
         };
         // SAFETY: the buffers have just these extents.
         unsafe { dot(s, d) };

@@ -80,6 +80,31 @@ fn stores_and_adds_what_f64_says() {
     }
 }
 
+/// Chains of several stretches, row counts on both sides of every block, task and threshold.
+#[test]
+fn the_bits_of_a_row_do_not_depend_on_how_many_rows_there_are() {
+    let mut random = Random::new(12);
+    let (rows, layout) = (200, MatrixLayout { outputs: 70, inputs: 301, gated: false });
+    let stride = row_stride(layout.inputs);
+    let mut input = rounded(&random.normals(rows * stride));
+    input.chunks_mut(stride).for_each(|row| row[layout.inputs..].fill(0));
+    let weight = rounded(&random.normals(layout.outputs * layout.inputs));
+    let product = |rows: usize| {
+        let case =
+            Case { rows, layout, input: input[..rows * stride].to_vec(), weight: weight.clone(), bias: None };
+        on_all_paths(|backend| {
+            let mut output = Aligned::zeroed(rows * layout.outputs);
+            case.run(backend, Epilogue::Store(&mut output));
+            output.to_vec()
+        })
+    };
+    let all = product(rows);
+    for fewer in [1, 2, 5, 7, 8, 16, 33, 48, 49, 64, 65, 193] {
+        let same = product(fewer).iter().zip(&all).all(|(few, all)| few.to_bits() == all.to_bits());
+        assert!(same, "{fewer} rows");
+    }
+}
+
 #[test]
 fn activations_round_once() {
     let mut random = Random::new(11);
