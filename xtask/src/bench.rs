@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the runner costs besides the kernels, in seconds and in instructions.
+//! `cargo xtask bench`: what the runner costs besides the kernels, in seconds and in instructions; and the kernels beside a peer's.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -8,12 +8,16 @@ use clap::{Args, Subcommand};
 
 mod instructions;
 mod overhead;
+mod versus;
 
 /// `cargo xtask bench`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Bench {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+    #[command(flatten)]
+    versus: versus::BenchPeers,
 }
 
 #[derive(Subcommand)]
@@ -27,8 +31,9 @@ enum What {
 impl Bench {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.what {
-            What::Overhead => overhead::run(),
-            What::Instructions(command) => command.run(),
+            None => self.versus.run(),
+            Some(What::Overhead) => overhead::run(),
+            Some(What::Instructions(command)) => command.run(),
         }
     }
 }
