@@ -163,8 +163,7 @@ unsafe fn registers<S: Simd, const T: usize, const R: usize, const ASK: bool>(
     let mut row = d.rows;
     for segment in d.segments {
         let mut tiles: [*const u32; T] = std::array::from_fn(|t| segment.tiles[first + t]);
-        // One or two rows leave so little to compute that lines are best asked for one by one; without asking it is one
-        // plain loop, on which the speed of large products hangs.
+        // One or two rows compute so little that lines are best asked for one by one; large products need one plain loop.
         let in_turns = ASK && R > 2;
         let (from, number) = if in_turns { asking.share(segment.pairs) } else { (0, 0) };
         let every = if in_turns { ASKING_PAIRS } else { segment.pairs };

@@ -122,8 +122,7 @@ fn values(config: &GptConfig) -> Result<Values> {
         values.add(&format!("llama.{key}"), U32, &(value as u32).to_le_bytes());
     }
     values.add("llama.rope.freq_base", F32_VALUE, &(base as f32).to_le_bytes());
-    let epsilon = config.norm_epsilon as f32;
-    values.add("llama.attention.layer_norm_rms_epsilon", F32_VALUE, &epsilon.to_le_bytes());
+    values.add("llama.attention.layer_norm_rms_epsilon", F32_VALUE, &config.norm_epsilon.to_le_bytes());
     Ok(values)
 }
 
