@@ -7,6 +7,9 @@ use crate::driver::error::{Error, Result};
 use crate::driver::stream::GREATEST_PRIORITY;
 use crate::driver::{capture, context, driver};
 
+/// Number of the limit.
+const MALLOC_HEAP_SIZE: u32 = 2;
+
 fn create(out: Out<usize>, flags: u32, device: i32) -> Result<()> {
     out.check()?;
     let driver = driver()?;
@@ -131,7 +134,11 @@ api! {
     }
 
     fn cuCtxSetLimit(limit: u32, value: usize) {
-        context::current()?.set_limit(limit, value as u64)
+        context::current()?.set_limit(limit, value as u64)?;
+        if limit == MALLOC_HEAP_SIZE {
+            driver()?.allocations.memory().set_heap_bytes(value as u64);
+        }
+        Ok(())
     }
 
     fn cuCtxGetLimit(value: Out<usize>, limit: u32) {

@@ -142,6 +142,10 @@ pub enum Builtin {
     Vprintf,
     /// `__assertfail(message, file, line, function, char_size)`
     Assertfail,
+    /// `malloc(bytes)`
+    Malloc,
+    /// `free(address)`
+    Free,
 }
 
 /// Values that change while a thread runs.

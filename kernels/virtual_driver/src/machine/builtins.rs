@@ -1,4 +1,4 @@
-//! Functions the machine provides: `vprintf` and `__assertfail`.
+//! Functions the machine provides: `vprintf`, `__assertfail`, `malloc` and `free`.
 
 use std::fmt::Write;
 
@@ -12,6 +12,7 @@ use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use crate::isa::memory::MemorySpace;
 use crate::isa::{Builtin, CallPlan};
+use crate::memory::Heap;
 
 /// Largest width and precision of a conversion.
 const WIDEST: usize = 4096;
@@ -34,11 +35,7 @@ impl Warp {
                     let arguments = self.argument(plan, 1, lane);
                     let (text, count) = self.format(context, block, lane, &format, arguments)?;
                     block.output.extend_from_slice(&text);
-                    let place =
-                        plan.results.first().map(|result| (self.f.local + result.caller) as usize / 4);
-                    if let Some(word) = place.and_then(|at| self.local.get_mut(at)) {
-                        word.0[lane as usize] = count;
-                    }
+                    self.answer(plan, lane, u64::from(count));
                 }
                 self.tell_results(context, block, plan, lanes);
                 Ok(())
@@ -57,6 +54,40 @@ impl Warp {
                     show(&file)
                 );
                 Err(Fault::new(TrapKind::Assert, lane, what))
+            }
+            Builtin::Malloc => {
+                for lane in (0..32).filter(|lane| lanes >> lane & 1 == 1) {
+                    let bytes = self.argument(plan, 0, lane);
+                    let piece = context.image.heap().and_then(|heap| heap.allocate(bytes));
+                    self.answer(plan, lane, piece.unwrap_or(0));
+                }
+                self.tell_results(context, block, plan, lanes);
+                Ok(())
+            }
+            Builtin::Free => {
+                for lane in (0..32).filter(|lane| lanes >> lane & 1 == 1) {
+                    let address = self.argument(plan, 0, lane);
+                    let is_piece = |heap: &Heap| heap.free(address);
+                    if address != 0 && !context.image.heap().is_some_and(is_piece) {
+                        let what = format!(
+                            "free of 0x{address:x}, which malloc did not give, or which is free already"
+                        );
+                        return Err(Fault::new(TrapKind::IllegalAddress, lane, what));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a result into the caller's frame.
+    fn answer(&mut self, plan: &CallPlan, lane: u32, value: u64) {
+        let Some(result) = plan.results.first() else { return };
+        let first = (self.f.local + result.caller) as usize / 4;
+        let words = [value as u32, (value >> 32) as u32];
+        for (index, word) in words.into_iter().take(result.bytes.div_ceil(4) as usize).enumerate() {
+            if let Some(place) = self.local.get_mut(first + index) {
+                place.0[lane as usize] = word;
             }
         }
     }

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use super::FUNCTION_WINDOW;
+use crate::isa::{Builtin, Op};
 use crate::lower::Program;
 use crate::lower::program::{Function, Target};
-use crate::memory::{DeviceMemory, Kind, MemoryError};
+use crate::memory::{DeviceMemory, Heap, Kind, MemoryError};
 
 /// A loaded module. Dropping it does not free its variables: call [`Image::unload`].
 #[derive(Clone, Debug)]
 pub struct Image {
     program: Arc<Program>,
     addresses: Vec<u64>,
+    /// Where kernels allocate.
+    heap: Option<Arc<Heap>>,
 }
 
 impl Image {
@@ -20,7 +23,8 @@ impl Image {
     /// # Errors
     /// [`MemoryError::OutOfMemory`]; what was allocated before is freed again.
     pub fn load(program: Arc<Program>, memory: &DeviceMemory) -> Result<Self, MemoryError> {
-        let mut image = Self { program, addresses: Vec::new() };
+        let heap = uses_heap(&program).then(|| memory.heap()).transpose()?;
+        let mut image = Self { program, addresses: Vec::new(), heap };
         for variable in &image.program.variables {
             match memory.allocate(variable.bytes, Kind::Device) {
                 Ok(address) => image.addresses.push(address),
@@ -74,6 +78,11 @@ impl Image {
         Some((index, &self.program.functions[index as usize]))
     }
 
+    /// Where its kernels allocate, if they do.
+    pub(super) fn heap(&self) -> Option<&Heap> {
+        self.heap.as_deref()
+    }
+
     pub(super) fn variable_address(&self, index: u32) -> u64 {
         self.addresses[index as usize]
     }
@@ -89,4 +98,9 @@ impl Image {
         let function = self.program.functions.get(index as usize)?;
         (address & 0xF == 0 && !function.is_entry && function.end > function.start).then_some(index)
     }
+}
+
+fn uses_heap(program: &Program) -> bool {
+    let is_heap = |op: &Op| matches!(op, Op::CallBuiltin { builtin: Builtin::Malloc | Builtin::Free, .. });
+    program.code.iter().any(|instruction| is_heap(&instruction.op))
 }

@@ -12,14 +12,18 @@
 //! asks for are always checked to the byte, as a real driver checks them.
 
 mod block;
+mod bounds;
 mod freed;
+mod heap;
 mod mapping;
 mod snapshot;
 mod table;
 mod written;
 
+pub use bounds::Bounds;
 pub use freed::Freed;
+pub use heap::Heap;
 pub use mapping::{GRANULARITY, Mapping, Physical, Reservation};
 pub use snapshot::Snapshot;
-pub use table::{Bounds, DeviceMemory, Fill, Kind, MemoryError, Region};
+pub use table::{DeviceMemory, Fill, Kind, MemoryError, Region};
 pub use written::Written;

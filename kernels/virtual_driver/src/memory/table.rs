@@ -1,12 +1,13 @@
 //! The table of live ranges: allocate, free, register, look up, copy.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::block::{ALIGNMENT, HostBlock};
 use super::freed::Quarantine;
 use super::snapshot::Range;
-use super::{Freed, Mapping, Snapshot, Written};
+use super::{Bounds, Freed, Heap, Mapping, Snapshot, Written, heap};
 
 /// What fresh memory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +22,6 @@ impl Default for Fill {
     fn default() -> Self {
         Fill::Pattern(0xCD)
     }
-}
-
-/// How strictly a kernel's addresses are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bounds {
-    /// To the byte.
-    Exact,
-    /// To the end of the last 512 bytes of an allocation, the unit in which GPUs hand out memory: a kernel that reads a
-    /// little too far runs there too. (A GPU only traps outside its 2 MiB pages, but what lies behind the last granule
-    /// is another allocation there and nothing at all here.) Pinned and registered host memory is exact.
-    Granules,
 }
 
 /// Whose memory a range is.
@@ -174,12 +164,22 @@ pub struct DeviceMemory {
     bounds: Bounds,
     pub(super) is_watched: bool,
     table: RwLock<Table>,
+    pub(super) heap: OnceLock<Arc<Heap>>,
+    pub(super) heap_bytes: AtomicU64,
 }
 
 impl DeviceMemory {
     /// A device with `limit` bytes whose fresh memory holds `fill`; bounds are exact, and nobody counts what is written.
     pub fn new(limit: u64, fill: Fill) -> Self {
-        Self { limit, fill, bounds: Bounds::Exact, is_watched: false, table: RwLock::default() }
+        Self {
+            limit,
+            fill,
+            bounds: Bounds::Exact,
+            is_watched: false,
+            table: RwLock::default(),
+            heap: OnceLock::new(),
+            heap_bytes: AtomicU64::new(heap::DEFAULT_BYTES),
+        }
     }
 
     /// The same with other bounds for kernels.

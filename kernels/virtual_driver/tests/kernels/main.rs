@@ -5,6 +5,7 @@ mod broken;
 mod compiled;
 mod device;
 mod differential;
+mod heap;
 mod instructions;
 mod runtime;
 mod straight_line;

@@ -15,6 +15,8 @@ fn builtin(name: &str) -> Option<Builtin> {
     match name {
         "vprintf" => Some(Builtin::Vprintf),
         "__assertfail" => Some(Builtin::Assertfail),
+        "malloc" => Some(Builtin::Malloc),
+        "free" => Some(Builtin::Free),
         _ => None,
     }
 }
@@ -85,7 +87,11 @@ impl Selector<'_> {
             let (plan, loads) = self.call_plan(&shape, results, arguments)?;
             let plan = Box::new(plan);
             let op = match builtin(name) {
-                Some(builtin) => Op::CallBuiltin { builtin, plan },
+                Some(builtin) => {
+                    // Which piece of the heap a thread gets hangs on who asked before.
+                    self.function.is_order_dependent |= matches!(builtin, Builtin::Malloc | Builtin::Free);
+                    Op::CallBuiltin { builtin, plan }
+                }
                 None => {
                     self.function.calls.push(index);
                     Op::Call { function: index, plan }
