@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct GraphCounts {
     /// Graphs made.
     pub captured: u64,
-    /// Steps that ran as a graph, by the token rows that the graph has room for.
+    /// Passes of the model that ran as a graph, by the token rows that the graph has room for. A step is one pass, or several
+    /// where every logit of a long prompt is looked at.
     pub replays: BTreeMap<usize, u64>,
-    /// Steps that ran launch by launch.
+    /// Passes that ran launch by launch.
     pub eager_steps: u64,
     /// Allocations of device memory, and of pinned host memory, over all steps.
     pub allocations: u64,

@@ -54,7 +54,8 @@ fn tokens_are_those_of_cpu_and_graphs_change_nothing() -> Result<(), Failed> {
     for (eager, captured) in eager.ranks.iter().zip(&captured.ranks) {
         assert_eq!(eager.graphs, None);
         let graphs = captured.graphs.as_ref().ok_or("a rank with graphs counts them")?;
-        assert_eq!(graphs.eager_steps + graphs.num_replays(), captured.num_steps, "{graphs:?}");
+        // A prompt for whose tokens alternatives are wanted may take several passes of the model in one step.
+        assert!(graphs.eager_steps + graphs.num_replays() >= captured.num_steps, "{graphs:?}");
         assert!(graphs.num_replays() * 2 > captured.num_steps, "{graphs:?}");
         assert_eq!(graphs.allocations_in_replays, 0, "{graphs:?}");
     }
