@@ -164,43 +164,28 @@ unsafe fn registers<S: Simd, const T: usize, const R: usize, const ASK: bool>(
     for segment in d.segments {
         let mut tiles: [*const u32; T] = std::array::from_fn(|t| segment.tiles[first + t]);
         // One or two rows compute so little that lines are best asked for one by one; large products need one plain loop.
-        let in_turns = ASK && R > 2;
-        let (from, number) = if in_turns { asking.share(segment.pairs) } else { (0, 0) };
-        let every = if in_turns { ASKING_PAIRS } else { segment.pairs };
-        // From a tile's pair to the next line to ask for; one number for all tiles leaves registers for the rows.
-        let mut ahead = d.ahead.wrapping_add(from * d.pair_stride);
-        let mut pair = 0;
-        while pair < segment.pairs {
-            for line in 0..number {
-                for tile in &tiles {
-                    s.prefetch(tile.wrapping_add(ahead.wrapping_add(line * d.pair_stride)));
+        if ASK && R > 2 {
+            let (from, number) = asking.share(segment.pairs);
+            // From a tile's pair to the next line to ask for; one number for all tiles leaves registers for the rows.
+            let mut ahead = d.ahead.wrapping_add(from * d.pair_stride);
+            for start in (0..segment.pairs).step_by(ASKING_PAIRS) {
+                for line in 0..number {
+                    for tile in &tiles {
+                        s.prefetch(tile.wrapping_add(ahead.wrapping_add(line * d.pair_stride)));
+                    }
+                }
+                ahead = ahead.wrapping_sub((ASKING_PAIRS - number) * d.pair_stride);
+                for pair in start..segment.pairs.min(start + ASKING_PAIRS) {
+                    // SAFETY: the caller vouches for `pairs` pairs in every row and tile.
+                    unsafe {
+                        multiply_pair::<S, T, R, false>(s, d, &mut tiles, row.wrapping_add(pair), &mut sums)
+                    };
                 }
             }
-            ahead = ahead.wrapping_sub((ASKING_PAIRS - number) * d.pair_stride);
-            let end = segment.pairs.min(pair + every);
-            while pair < end {
-                // SAFETY: the caller vouches for `pairs` pairs in every row and tile.
-                let mut weights = [unsafe { s.load_weights(tiles[0]) }; T];
-                for t in 1..T {
-                    // SAFETY: as above.
-                    weights[t] = unsafe { s.load_weights(tiles[t]) };
-                }
-                if ASK && R <= 2 {
-                    for tile in &tiles {
-                        s.prefetch(tile.wrapping_add(d.ahead));
-                    }
-                }
-                for tile in &mut tiles {
-                    *tile = tile.wrapping_add(d.pair_stride);
-                }
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    // SAFETY: as above.
-                    let a = s.splat_pair(unsafe { *row.add(r * d.row_stride + pair) });
-                    for t in 0..T {
-                        sums[t] = s.dot_pair(sums[t], a, weights[t]);
-                    }
-                }
-                pair += 1;
+        } else {
+            for pair in 0..segment.pairs {
+                // SAFETY: as above.
+                unsafe { multiply_pair::<S, T, R, ASK>(s, d, &mut tiles, row.wrapping_add(pair), &mut sums) };
             }
         }
         row = row.wrapping_add(segment.pairs);
@@ -209,6 +194,36 @@ unsafe fn registers<S: Simd, const T: usize, const R: usize, const ASK: bool>(
         for (t, sum) in sums.iter().enumerate() {
             // SAFETY: as above, 16 writable floats per row and tile.
             unsafe { s.store(*sum, &mut *d.out.add(r * d.out_stride + t * LANES).cast()) };
+        }
+    }
+}
+
+/// One pair of all rows with that of all tiles, which move on; `ASK`: the line ahead of each is asked for.
+#[inline(always)]
+unsafe fn multiply_pair<S: Simd, const T: usize, const R: usize, const ASK: bool>(
+    s: S,
+    d: Dot<'_>,
+    tiles: &mut [*const u32; T],
+    row: *const u32,
+    sums: &mut [[S::F; T]; R],
+) {
+    // SAFETY: the caller vouches for a pair in every row and tile.
+    let mut weights = [unsafe { s.load_weights(tiles[0]) }; T];
+    for t in 1..T {
+        // SAFETY: as above.
+        weights[t] = unsafe { s.load_weights(tiles[t]) };
+    }
+    for tile in tiles {
+        if ASK {
+            s.prefetch(tile.wrapping_add(d.ahead));
+        }
+        *tile = tile.wrapping_add(d.pair_stride);
+    }
+    for (r, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: as above.
+        let a = s.splat_pair(unsafe { *row.add(r * d.row_stride) });
+        for t in 0..T {
+            sums[t] = s.dot_pair(sums[t], a, weights[t]);
         }
     }
 }

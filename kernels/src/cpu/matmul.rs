@@ -18,8 +18,8 @@ use crate::ops::{MatrixInfo, row_stride};
 const ROW_BLOCK: usize = 48;
 /// Rows of a task: enough to make the reading of weights cheap, few enough that tasks divide well among threads.
 const TASK_ROWS: usize = 4 * ROW_BLOCK;
-/// Up to so many rows of a product, stretches pay: a decode step of 16 sequences took 23.3 ms instead of 27.4, one of
-/// 64 the same, a prefill of 512 tokens 9 % longer (four layers of the 583M model, one thread, on-CPU time).
+/// Up to so many rows of a product, stretches pay: a decode step of 16 sequences took 18.5 ms instead of 22.7, one of
+/// 64 about the same (two layers of the 583M model, one thread, on-CPU time).
 pub(crate) const FEW_ROWS: usize = 64;
 /// Pairs of a stretch.
 const STRETCH: usize = 64;
@@ -131,8 +131,11 @@ impl TileProduct<'_> {
         let rows: &[u32] = bytemuck::cast_slice(&self.input[first_row * stride..][..num_rows * stride]);
         assert!(out.len() >= (num_rows - 1) * out_stride + self.num_tiles * TILE);
         // One register block reads its weights once, so there is nothing to keep for others.
-        let once = num_rows <= S::DOT_ROWS;
-        let stretch = if once || !self.few_rows { pairs } else { STRETCH };
+        // Paths without wide dot products are bound by arithmetic: stretches would only add instructions.
+        let wide = S::DOT_TILES == MAX_TILES;
+        let once = num_rows <= if wide { S::DOT_ROWS } else { 2 };
+        let stretches = wide && !once && self.few_rows;
+        let stretch = if stretches { STRETCH } else { pairs };
         for first_pair in (0..pairs).step_by(stretch) {
             let len = stretch.min(pairs - first_pair);
             let mut tiles = [std::ptr::null(); MAX_TILES];
@@ -149,7 +152,7 @@ impl TileProduct<'_> {
                 out: out.as_mut_ptr(),
                 out_stride,
                 continues: first_pair > 0,
-                ahead: match (once, self.few_rows && first_pair + len < pairs) {
+                ahead: match (once, stretches && first_pair + len < pairs) {
                     (true, _) => STREAM_AHEAD,
                     (false, true) => STRETCH * TILE,
                     (false, false) => 0,
