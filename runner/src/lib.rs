@@ -12,7 +12,7 @@
 //! - [`metrics`]: the record of a run, and the numbers that follow from it.
 //! - [`golden`]: load, compare, pend, accept.
 //! - [`report`]: texts and files about a run.
-//! - [`bench`]: how fast a model steps, beside the machine's limits.
+//! - [`mod@bench`]: how fast a model steps, beside the machine's limits.
 //! - [`command`]: the installed program.
 //!
 //! What must stay true (`cargo xtask tidy` enforces the first six):

@@ -1,6 +1,6 @@
 //! Sanitizers: what a kernel does wrong though its results may look right.
 //!
-//! [`launch`] runs a kernel as [`crate::machine::launch`] does and watches every access and every synchronisation. Its
+//! [`launch()`] runs a kernel as [`crate::machine::launch`] does and watches every access and every synchronisation. Its
 //! blocks run one after the other in index order on one host thread, so the findings are the same on every machine and
 //! for any number of threads; tests of different programs run side by side instead.
 //!
