@@ -74,12 +74,20 @@ fn the_record_says_what_happened() -> Result<(), Failed> {
     assert_streamed(record);
     let pids: BTreeSet<u32> = record.ranks.iter().map(|rank| rank.pid).collect();
     assert!(pids.len() == 3 && !pids.contains(&std::process::id()), "each rank is a process of its own");
+    let served =
+        |rank: u32| record.requests.iter().filter(|request| request.rank == Some(rank)).count() as u64;
     for rank in &record.ranks {
-        let served = record.requests.iter().filter(|request| request.rank == Some(rank.rank)).count();
-        assert!(served > 0, "rank {} served nothing", rank.rank);
-        assert_eq!(rank.num_requests_finished, served as u64);
-        assert!(rank.num_steps > 0 && rank.max_kv_blocks_used > 0 && rank.peak_rss_bytes > 0);
+        assert_eq!(rank.num_requests_finished, served(rank.rank));
+        assert_eq!(
+            rank.num_steps > 0 && rank.max_kv_blocks_used > 0,
+            served(rank.rank) > 0,
+            "rank {}",
+            rank.rank
+        );
+        assert!(rank.peak_rss_bytes > 0);
     }
+    // Not all of them must have: the first may be done before the last request of the burst is sent.
+    assert!((0..3).filter(|rank| served(*rank) > 0).count() > 1, "one rank served everything");
     Ok(())
 }
 
