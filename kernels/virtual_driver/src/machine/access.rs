@@ -25,6 +25,13 @@ pub(super) struct Intent {
     pub(super) stored: Option<Elements>,
 }
 
+impl Intent {
+    /// An access of `bytes` by lane, aligned to them, of which nothing more is known.
+    pub(super) fn new(kind: AccessKind, space: MemorySpace, mask: u32, bytes: u32) -> Self {
+        Self { kind, space, mask, bytes, alignment: bytes, volatile: false, stored: None }
+    }
+}
+
 /// Lanes whose addresses lie in one space and have been checked.
 #[derive(Clone, Copy)]
 pub(super) struct Reached {

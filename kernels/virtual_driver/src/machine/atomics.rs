@@ -170,15 +170,7 @@ impl Warp {
         let bytes = op.ty.bytes();
         let mut addresses = L64::ZERO;
         self.addresses(context, address, &mut addresses);
-        let intent = Intent {
-            kind: AccessKind::Atomic,
-            space,
-            mask,
-            bytes,
-            alignment: bytes,
-            volatile: true,
-            stored: None,
-        };
+        let intent = Intent { volatile: true, ..Intent::new(AccessKind::Atomic, space, mask, bytes) };
         let mut old = L64::ZERO;
         self.reach(context, block, intent, &addresses, |warp, _, reached| {
             if reached.space == MemorySpace::Local {

@@ -109,15 +109,7 @@ impl Warp {
         address: u64,
         bytes: u32,
     ) -> Result<u64, Box<Fault>> {
-        let intent = Intent {
-            kind: AccessKind::Load,
-            space: MemorySpace::Generic,
-            mask: 1 << lane,
-            bytes,
-            alignment: bytes,
-            volatile: false,
-            stored: None,
-        };
+        let intent = Intent::new(AccessKind::Load, MemorySpace::Generic, 1 << lane, bytes);
         let mut value = 0;
         self.reach(context, block, intent, &L64([address; LANES]), |warp, _, reached| {
             let at = address.wrapping_add(reached.delta);

@@ -28,10 +28,6 @@ unsafe fn copy_fixed(from: *const u8, to: *mut u8, bytes: usize) {
     }
 }
 
-fn intent(kind: AccessKind, space: MemorySpace, mask: u32, bytes: u32) -> Intent {
-    Intent { kind, space, mask, bytes, alignment: bytes, volatile: false, stored: None }
-}
-
 impl Warp {
     #[expect(clippy::too_many_arguments, reason = "operands of one instruction")]
     pub(super) fn copy_async<B: BlockObserver>(
@@ -50,7 +46,7 @@ impl Warp {
         self.reach(
             context,
             block,
-            intent(AccessKind::CopyTarget, MemorySpace::Shared, mask, bytes),
+            Intent::new(AccessKind::CopyTarget, MemorySpace::Shared, mask, bytes),
             &targets,
             |_, _, _| Ok(()),
         )?;
@@ -80,7 +76,7 @@ impl Warp {
     ) -> Result<(), Box<Fault>> {
         let whole =
             (0..LANES).filter(|&lane| lengths[lane] == bytes).fold(0, |lanes, lane| lanes | 1 << lane) & mask;
-        let all = intent(AccessKind::CopySource, MemorySpace::Global, whole, bytes);
+        let all = Intent::new(AccessKind::CopySource, MemorySpace::Global, whole, bytes);
         self.reach(context, block, all, sources, |_, _, reached| {
             for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
                 let from = sources.0[lane].wrapping_add(reached.delta) as *const u8;
@@ -99,7 +95,7 @@ impl Warp {
             if length == 0 {
                 continue;
             }
-            let mut partial = intent(AccessKind::CopySource, MemorySpace::Global, 1 << lane, length);
+            let mut partial = Intent::new(AccessKind::CopySource, MemorySpace::Global, 1 << lane, length);
             partial.alignment = 1;
             self.reach(context, block, partial, sources, |_, _, reached| {
                 let from = sources.0[lane].wrapping_add(reached.delta) as *const u8;

@@ -112,15 +112,7 @@ impl Warp {
     ) -> Result<(), Box<Fault>> {
         let mut addresses = L64::ZERO;
         self.addresses(context, address, &mut addresses);
-        let intent = Intent {
-            kind: AccessKind::Load,
-            space,
-            mask,
-            bytes: elements.total(),
-            alignment: elements.total(),
-            volatile,
-            stored: None,
-        };
+        let intent = Intent { volatile, ..Intent::new(AccessKind::Load, space, mask, elements.total()) };
         self.reach(context, block, intent, &addresses, |warp, _, reached| {
             if reached.space == MemorySpace::Local {
                 warp.load_local(reached, &addresses, elements, address.base == Base::Frame);
@@ -197,13 +189,9 @@ impl Warp {
         let mut addresses = L64::ZERO;
         self.addresses(context, address, &mut addresses);
         let intent = Intent {
-            kind: AccessKind::Store,
-            space,
-            mask,
-            bytes: elements.total(),
-            alignment: elements.total(),
             volatile,
             stored: Some(elements),
+            ..Intent::new(AccessKind::Store, space, mask, elements.total())
         };
         self.reach(context, block, intent, &addresses, |warp, _, reached| {
             if reached.space == MemorySpace::Local {

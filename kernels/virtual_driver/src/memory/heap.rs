@@ -88,17 +88,13 @@ impl DeviceMemory {
     /// # Errors
     /// [`MemoryError::OutOfMemory`]
     pub fn heap(&self) -> Result<Arc<Heap>, MemoryError> {
-        if let Some(heap) = self.heap.get() {
+        let mut made = self.heap.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(heap) = made.as_ref() {
             return Ok(Arc::clone(heap));
         }
         let bytes = self.heap_bytes.load(Ordering::Relaxed).next_multiple_of(ALIGNMENT as u64);
-        let start = self.allocate(bytes, Kind::Device)?;
-        let made = Arc::new(Heap::new(start, bytes));
-        let heap = Arc::clone(self.heap.get_or_init(|| Arc::clone(&made)));
-        if !Arc::ptr_eq(&heap, &made) {
-            // Another thread was first.
-            self.free(start)?;
-        }
+        let heap = Arc::new(Heap::new(self.allocate(bytes, Kind::Device)?, bytes));
+        *made = Some(Arc::clone(&heap));
         Ok(heap)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::block::{ALIGNMENT, HostBlock};
 use super::freed::Quarantine;
@@ -164,7 +164,7 @@ pub struct DeviceMemory {
     bounds: Bounds,
     pub(super) is_watched: bool,
     table: RwLock<Table>,
-    pub(super) heap: OnceLock<Arc<Heap>>,
+    pub(super) heap: Mutex<Option<Arc<Heap>>>,
     pub(super) heap_bytes: AtomicU64,
 }
 
@@ -177,7 +177,7 @@ impl DeviceMemory {
             bounds: Bounds::Exact,
             is_watched: false,
             table: RwLock::default(),
-            heap: OnceLock::new(),
+            heap: Mutex::default(),
             heap_bytes: AtomicU64::new(heap::DEFAULT_BYTES),
         }
     }

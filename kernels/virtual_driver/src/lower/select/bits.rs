@@ -1,6 +1,6 @@
 //! Counts, bit fields, dot products of parts, logic and shifts.
 
-use super::integer::by_sign;
+use super::integer::{BySign, by_sign, find};
 use super::operands::width;
 use super::words::Words;
 use super::{Selected, Selector};
@@ -8,15 +8,14 @@ use crate::isa::arith::{IntOp, Logic};
 use crate::isa::{Cond, Mnemonic, Op, R, Scalar};
 use crate::ptx::ast::{Number, Operand};
 
-/// Operations by mnemonic: the signed, then the unsigned form.
-const BIT_OPS: &[(Mnemonic, IntOp, IntOp)] = &[
+const BIT_OPS: &BySign = &[
     (Mnemonic::Popc, IntOp::Popc, IntOp::Popc),
     (Mnemonic::Clz, IntOp::Clz, IntOp::Clz),
     (Mnemonic::Brev, IntOp::Brev, IntOp::Brev),
     (Mnemonic::Bfind, IntOp::FindS, IntOp::FindU),
     (Mnemonic::Fns, IntOp::FindNth, IntOp::FindNth),
 ];
-const LOGIC_OPS: &[(Mnemonic, IntOp, IntOp)] = &[
+const LOGIC_OPS: &BySign = &[
     (Mnemonic::And, IntOp::And, IntOp::And),
     (Mnemonic::Or, IntOp::Or, IntOp::Or),
     (Mnemonic::Xor, IntOp::Xor, IntOp::Xor),
@@ -43,9 +42,7 @@ impl Selector<'_> {
         } else if is_shift {
             by_sign(scalar, IntOp::FindShiftS, IntOp::FindShiftU)
         } else {
-            let known = BIT_OPS.iter().find(|(known, ..)| *known == mnemonic);
-            let (_, signed, unsigned) = known.ok_or("no such operation on bits")?;
-            by_sign(scalar, *signed, *unsigned)
+            find(BIT_OPS, mnemonic, scalar)?
         };
         words.finish()?;
         if matches!(mnemonic, Mnemonic::Popc | Mnemonic::Clz | Mnemonic::Bfind) {
@@ -159,9 +156,7 @@ impl Selector<'_> {
         if scalar == Scalar::Pred {
             return self.predicate_logic(mnemonic, operands);
         }
-        let known = LOGIC_OPS.iter().find(|(known, ..)| *known == mnemonic);
-        let (_, signed, unsigned) = known.ok_or("no such operation on bits")?;
-        let op = by_sign(scalar, *signed, *unsigned);
+        let op = find(LOGIC_OPS, mnemonic, scalar)?;
         if matches!(mnemonic, M::Shl | M::Shr) {
             let a = self.source(&operands[1], scalar)?;
             let n = self.amount(&operands[2], scalar)?;

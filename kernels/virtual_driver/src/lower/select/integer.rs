@@ -9,11 +9,20 @@ use crate::ptx::ast::Operand;
 
 /// The signed or the unsigned form.
 pub(super) fn by_sign(scalar: Scalar, signed: IntOp, unsigned: IntOp) -> IntOp {
-    if scalar.is_signed() { signed } else { unsigned }
+    if scalar.is_signed() || scalar == Scalar::S16x2 { signed } else { unsigned }
 }
 
 /// Operations by mnemonic: the signed, then the unsigned form.
-const PLAIN: &[(Mnemonic, IntOp, IntOp)] = &[
+pub(super) type BySign = [(Mnemonic, IntOp, IntOp)];
+
+/// The operation that a mnemonic names for a type.
+pub(super) fn find(table: &BySign, mnemonic: Mnemonic, scalar: Scalar) -> Result<IntOp, String> {
+    let known = table.iter().find(|(known, ..)| *known == mnemonic);
+    let op = known.map(|&(_, signed, unsigned)| by_sign(scalar, signed, unsigned));
+    op.ok_or_else(|| format!("no such operation on {scalar}"))
+}
+
+const PLAIN: &BySign = &[
     (Mnemonic::Add, IntOp::Add, IntOp::Add),
     (Mnemonic::Sub, IntOp::Sub, IntOp::Sub),
     (Mnemonic::Div, IntOp::DivS, IntOp::DivU),
@@ -25,10 +34,10 @@ const PLAIN: &[(Mnemonic, IntOp, IntOp)] = &[
     (Mnemonic::Neg, IntOp::Neg, IntOp::Neg),
 ];
 /// With `.sat`.
-const SATURATING: &[(Mnemonic, IntOp, IntOp)] =
+const SATURATING: &BySign =
     &[(Mnemonic::Add, IntOp::AddSat, IntOp::AddSat), (Mnemonic::Sub, IntOp::SubSat, IntOp::SubSat)];
 /// On two halves.
-const PAIRED: &[(Mnemonic, IntOp, IntOp)] = &[
+const PAIRED: &BySign = &[
     (Mnemonic::Add, IntOp::Add16x2, IntOp::Add16x2),
     (Mnemonic::Min, IntOp::MinS16x2, IntOp::MinU16x2),
     (Mnemonic::Max, IntOp::MaxS16x2, IntOp::MaxU16x2),
@@ -127,9 +136,7 @@ impl Selector<'_> {
             return self.carry(scalar, mnemonic == M::Sub, d, [a, b], false, true);
         }
         let table = if saturates { SATURATING } else { PLAIN };
-        let known = table.iter().find(|(known, ..)| *known == mnemonic);
-        let op = known.map(|&(_, signed, unsigned)| by_sign(scalar, signed, unsigned));
-        let op = op.ok_or_else(|| "no integer form".to_owned())?;
+        let op = find(table, mnemonic, scalar)?;
         if saturates && scalar != Scalar::S32 {
             return Err(".sat is for .s32 only".to_owned());
         }
@@ -147,9 +154,10 @@ impl Selector<'_> {
         saturates: bool,
         operands: &[Operand],
     ) -> Selected {
-        let known = PAIRED.iter().find(|(known, ..)| *known == mnemonic && !saturates);
-        let op = known.map(|&(_, signed, unsigned)| if scalar == Scalar::S16x2 { signed } else { unsigned });
-        let op = op.ok_or_else(|| format!("no such operation on {scalar}"))?;
+        let op = find(PAIRED, mnemonic, scalar)?;
+        if saturates {
+            return Err(format!(".sat is not for {scalar}"));
+        }
         let (d, sources) = self.same_type(scalar, operands)?;
         self.int_op(scalar, op, d, sources);
         Ok(())

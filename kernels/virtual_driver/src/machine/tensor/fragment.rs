@@ -115,15 +115,7 @@ impl Warp {
         let mut values = vec![L32::ZERO; d.len()];
         for index in 0..place.run() {
             let addresses = self.element_addresses(context, place, index);
-            let intent = Intent {
-                kind: AccessKind::Load,
-                space: place.space,
-                mask: lanes,
-                bytes,
-                alignment: bytes,
-                volatile: false,
-                stored: None,
-            };
+            let intent = Intent::new(AccessKind::Load, place.space, lanes, bytes);
             self.reach(context, block, intent, &addresses, |_, _, reached| {
                 refuse_local(reached.space, reached.mask, reached.span.min)?;
                 for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {
@@ -156,15 +148,7 @@ impl Warp {
         for index in 0..place.run() {
             let addresses = self.element_addresses(context, place, index);
             let value = *self.r32(a.get(index / each).copied().unwrap_or(R::NONE));
-            let intent = Intent {
-                kind: AccessKind::Store,
-                space: place.space,
-                mask: lanes,
-                bytes,
-                alignment: bytes,
-                volatile: false,
-                stored: None,
-            };
+            let intent = Intent::new(AccessKind::Store, place.space, lanes, bytes);
             self.reach(context, block, intent, &addresses, |_, _, reached| {
                 refuse_local(reached.space, reached.mask, reached.span.min)?;
                 for lane in (0..LANES).filter(|lane| reached.mask >> lane & 1 == 1) {

@@ -45,15 +45,7 @@ impl Warp {
         let mut addresses = L64::ZERO;
         self.addresses(context, address, &mut addresses);
         let mask = rows_mask(count) & lanes;
-        let intent = Intent {
-            kind: AccessKind::Load,
-            space,
-            mask,
-            bytes: 16,
-            alignment: 16,
-            volatile: false,
-            stored: None,
-        };
+        let intent = Intent::new(AccessKind::Load, space, mask, 16);
         let mut matrices = [L32::ZERO; 4];
         self.reach(context, block, intent, &addresses, |_, _, reached| {
             if reached.space == MemorySpace::Local {
@@ -91,15 +83,7 @@ impl Warp {
         let mut addresses = L64::ZERO;
         self.addresses(context, address, &mut addresses);
         let mask = rows_mask(count) & lanes;
-        let intent = Intent {
-            kind: AccessKind::Store,
-            space,
-            mask,
-            bytes: 16,
-            alignment: 16,
-            volatile: false,
-            stored: None,
-        };
+        let intent = Intent::new(AccessKind::Store, space, mask, 16);
         let matrices: Vec<L32> =
             a.iter().map(|&r| if is_transposed { transposed(self.r32(r)) } else { *self.r32(r) }).collect();
         self.reach(context, block, intent, &addresses, |_, _, reached| {
