@@ -7,18 +7,21 @@ use crate::ops::batch::RaggedBatch;
 /// bf16.
 const BYTES: u64 = 2;
 
+/// Values of one layer.
+pub(super) fn values_per_layer(config: &GptConfig) -> u64 {
+    let names = config.layer_tensors().map(|tensor| super::weights::TensorName::Layer(0, tensor));
+    names.map(|name| name.num_values(config)).sum()
+}
+
 /// Cost of one step of `batch`: each weight and each key and value is read once, each new key and value written once.
-pub(super) fn step_cost(config: &GptConfig, batch: &RaggedBatch) -> StepCost {
+/// `per_layer` is [`values_per_layer`].
+pub(super) fn step_cost(config: &GptConfig, per_layer: u64, batch: &RaggedBatch) -> StepCost {
     let rows = batch.rows() as u64;
     if rows == 0 {
         return StepCost::default();
     }
     let layers = config.num_layers as u64;
     let hidden = config.hidden_size as u64;
-    let per_layer: u64 = config
-        .layer_tensors()
-        .map(|tensor| super::weights::TensorName::Layer(0, tensor).num_values(config))
-        .sum();
     let head = if batch.head.is_empty() { 0 } else { hidden * config.vocab_size as u64 };
     let weights = layers * per_layer + head + rows * hidden;
 

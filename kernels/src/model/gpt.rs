@@ -7,11 +7,11 @@ mod tests;
 use std::path::Path;
 
 use super::config::{GptConfig, Normalization, PositionEmbedding};
-use super::cost::step_cost;
+use super::cost::{step_cost, values_per_layer};
 use super::forward::{Architecture, Weights, forward};
 use super::packed::PackedModel;
 use super::step::{
-    Detail, Extras, KvCacheShape, LanguageModel, SequenceOutput, SequenceSlice, StepCost, StepError,
+    Extras, KvCacheShape, LanguageModel, SequenceSlice, StepCost, StepError, StepOutput, clear_outputs,
 };
 use super::weights::CheckpointError;
 use super::workspace::Workspace;
@@ -40,6 +40,7 @@ pub struct Gpt<B: Backend> {
     sample_rows: Vec<SampleRow>,
     top_rows: Vec<TopRow>,
     num_slots: usize,
+    values_per_layer: u64,
     cost: StepCost,
 }
 
@@ -87,12 +88,13 @@ impl<B: Backend> Gpt<B> {
         let workspace = Workspace::new(&mut backend).map_err(fail)?;
         Ok(Self {
             architecture: Architecture::of(&config),
+            values_per_layer: values_per_layer(&config),
             config,
             backend,
             weights,
             cache,
             workspace,
-            batch: RaggedBatch::default(),
+            batch: RaggedBatch::with_room_for(kv_shape.num_blocks),
             sample_rows: Vec::new(),
             top_rows: Vec::new(),
             num_slots: 0,
@@ -212,12 +214,13 @@ impl<B: Backend> Gpt<B> {
         })
     }
 
-    /// One pass over a batch whose kept logits fit.
+    /// One pass over a batch whose kept logits fit; its results are added to `outputs`.
     fn pass(
         &mut self,
         batch: &[SequenceSlice<'_>],
         extras: &[Extras],
-    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
+        outputs: &mut [StepOutput],
+    ) -> Result<(), StepError> {
         self.build_batch(batch, extras)?;
         self.run().map_err(|error| StepError(error.to_string()))?;
         if extras.iter().any(|extras| extras.processed.is_some()) {
@@ -225,8 +228,9 @@ impl<B: Backend> Gpt<B> {
             let Workspace { logits, kept, .. } = &mut self.workspace;
             self.backend.floats_to_host(logits, len, kept).map_err(|error| StepError(error.to_string()))?;
         }
-        self.cost += step_cost(&self.config, &self.batch);
-        Ok(self.collect(batch, extras))
+        self.cost += step_cost(&self.config, self.values_per_layer, &self.batch);
+        self.collect(batch, extras, outputs);
+        Ok(())
     }
 }
 
@@ -263,22 +267,22 @@ impl<B: Backend> LanguageModel for Gpt<B> {
         KvCacheShape { block_size, num_blocks }
     }
 
-    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
-        let outputs = self.step_with_extras(batch, &[])?;
-        Ok(outputs.into_iter().map(|(output, _)| output).collect())
-    }
-
-    fn step_with_extras(
+    fn step_into(
         &mut self,
         batch: &[SequenceSlice<'_>],
         extras: &[Extras],
-    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
+        outputs: &mut Vec<StepOutput>,
+    ) -> Result<(), StepError> {
         self.cost = StepCost::default();
+        clear_outputs(outputs, batch.len());
         if num_kept_targets(batch, extras) <= MOST_KEPT_TARGETS {
-            return self.pass(batch, extras);
+            return self.pass(batch, extras, outputs);
         }
         let of = |index: usize| extras.get(index).copied().unwrap_or_default();
-        batch.iter().enumerate().map(|(index, slice)| self.in_parts(slice, of(index))).collect()
+        for (index, (slice, output)) in batch.iter().zip(outputs).enumerate() {
+            self.in_parts(slice, of(index), output)?;
+        }
+        Ok(())
     }
 
     fn release_kv_cache(&mut self, is_kept: bool) -> Result<(), StepError> {

@@ -56,6 +56,22 @@ pub struct Extras {
 }
 
 impl Extras {
+    /// Whether nothing is asked for.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// For models that offer none.
+    ///
+    /// # Errors
+    /// Somebody asks for something.
+    pub fn refuse(all: &[Self]) -> Result<(), StepError> {
+        if all.iter().all(Self::is_nothing) {
+            return Ok(());
+        }
+        Err(StepError("this model returns nothing beside tokens and raw logprobs".to_owned()))
+    }
+
     /// Each target's logits are needed, not its logprob alone.
     pub(crate) fn keep_targets(&self) -> bool {
         self.target_alternatives > 0 || self.processed.is_some()
@@ -69,6 +85,20 @@ pub struct Detail {
     pub alternatives: Vec<SampledToken>,
     /// In the place of each target; empty where none are wanted.
     pub target_alternatives: Vec<Vec<SampledToken>>,
+}
+
+/// Everything a step gives for one sequence.
+pub type StepOutput = (SequenceOutput, Detail);
+
+/// Makes `outputs` one empty entry per sequence of the batch, and keeps the memory of those that were there.
+pub fn clear_outputs(outputs: &mut Vec<StepOutput>, batch_size: usize) {
+    outputs.resize_with(batch_size, StepOutput::default);
+    for (output, detail) in outputs {
+        output.target_logprobs.clear();
+        output.sampled = None;
+        detail.alternatives.clear();
+        detail.target_alternatives.clear();
+    }
 }
 
 /// A sampled token and its logprob under the unmodified distribution, or the processed one where that was asked for.
@@ -121,21 +151,37 @@ pub trait LanguageModel {
     /// Shape of the cache this model was built with.
     fn kv_cache(&self) -> KvCacheShape;
 
-    /// Runs one step: appends K/V of the new tokens to the cache, then attends, then samples.
-    /// Outputs are in batch order. The same slice gives the same bits whatever else is in the batch.
-    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError>;
+    /// Runs one step: appends K/V of the new tokens to the cache, then attends, then samples. Afterwards `outputs` has one
+    /// entry per sequence, in batch order; what it held before is dropped, and its memory used again, so that a steady stream of
+    /// steps allocates nothing. The same slice gives the same bits whatever else is in the batch.
+    ///
+    /// For sequence i it also has what `extras[i]` asks for; no token changes by that. `extras` may be shorter than the batch. A
+    /// model need not offer extras ([`Extras::refuse`]).
+    ///
+    /// # Errors
+    /// The step was refused or failed; what `outputs` holds then means nothing.
+    fn step_into(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        extras: &[Extras],
+        outputs: &mut Vec<StepOutput>,
+    ) -> Result<(), StepError>;
 
-    /// Like [`Self::step`], and for sequence i what `extras[i]` asks for; no token changes by that. `extras` may be shorter than
-    /// the batch. A model need not offer it; then it answers only where nothing is asked for.
+    /// [`Self::step_into`] a list of its own.
     fn step_with_extras(
         &mut self,
         batch: &[SequenceSlice<'_>],
         extras: &[Extras],
-    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
-        if extras.iter().any(|extras| *extras != Extras::default()) {
-            return Err(StepError("this model returns nothing beside tokens and raw logprobs".to_owned()));
-        }
-        Ok(self.step(batch)?.into_iter().map(|output| (output, Detail::default())).collect())
+    ) -> Result<Vec<StepOutput>, StepError> {
+        let mut outputs = Vec::new();
+        self.step_into(batch, extras, &mut outputs)?;
+        Ok(outputs)
+    }
+
+    /// The same without extras.
+    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
+        let outputs = self.step_with_extras(batch, &[])?;
+        Ok(outputs.into_iter().map(|(output, _)| output).collect())
     }
 
     /// Gives up the KV cache's place on the device until the next step; `is_kept`: what is in it goes to the host's memory and

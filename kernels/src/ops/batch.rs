@@ -41,7 +41,7 @@ pub struct HeadRow {
 }
 
 /// One step's batch as the host knows it. Rows of a sequence are adjacent and in order.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct RaggedBatch {
     /// `[rows]` token ids.
     pub tokens: Vec<u32>,
@@ -55,9 +55,38 @@ pub struct RaggedBatch {
     pub blocks: Vec<u32>,
     /// Rows that go through the LM head, in row order.
     pub head: Vec<HeadRow>,
+    /// Scratch of [`Self::check`].
+    sorted_places: Vec<KvPlace>,
+}
+
+impl Clone for RaggedBatch {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.clone_from(self);
+        copy
+    }
+
+    /// Into the memory that `self` has: the derived one would drop it, once for each list of each step.
+    fn clone_from(&mut self, source: &Self) {
+        let Self { tokens, positions, places, sequences, blocks, head, sorted_places: _ } = source;
+        self.tokens.clone_from(tokens);
+        self.positions.clone_from(positions);
+        self.places.clone_from(places);
+        self.sequences.clone_from(sequences);
+        // Tables grow from step to step: where the source has made room, so does the copy.
+        self.blocks.clear();
+        self.blocks.reserve(blocks.capacity());
+        self.blocks.extend_from_slice(blocks);
+        self.head.clone_from(head);
+    }
 }
 
 impl RaggedBatch {
+    /// An empty batch with room for tables of so many blocks together.
+    pub fn with_room_for(num_blocks: usize) -> Self {
+        Self { blocks: Vec::with_capacity(num_blocks), ..Self::default() }
+    }
+
     /// Number of token rows.
     pub fn rows(&self) -> usize {
         self.tokens.len()
@@ -117,7 +146,7 @@ impl RaggedBatch {
     }
 
     /// Everything that the operators rely on; checked once per step.
-    pub fn check(&self, vocab_size: usize, cache: &KvGeometry) -> Result<(), OpError> {
+    pub fn check(&mut self, vocab_size: usize, cache: &KvGeometry) -> Result<(), OpError> {
         let rows = self.rows();
         require(OP, self.positions.len() == rows && self.places.len() == rows, || {
             format!("{rows} tokens, {} positions, {} places", self.positions.len(), self.places.len())
@@ -176,10 +205,10 @@ impl RaggedBatch {
     }
 
     /// No place is written twice.
-    fn check_places(&self) -> Result<(), OpError> {
-        let mut places = self.places.clone();
-        places.sort_unstable();
-        match places.windows(2).find(|pair| pair[0] == pair[1]) {
+    fn check_places(&mut self) -> Result<(), OpError> {
+        self.sorted_places.clone_from(&self.places);
+        self.sorted_places.sort_unstable();
+        match self.sorted_places.windows(2).find(|pair| pair[0] == pair[1]) {
             None => Ok(()),
             Some(pair) => Err(OpError::new(OP, format!("two rows would write {:?}", pair[0]))),
         }

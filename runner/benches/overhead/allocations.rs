@@ -1,18 +1,19 @@
 //! Counts allocations, so that "none in a steady step" can be checked and not believed.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, with a counter for each thread.
+/// The system's allocator, with a counter.
 pub(crate) struct Counting;
 
 fn count() {
-    // A thread that is ending has no counter any more.
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+    // Looked at first: threads that share a counter which they change would wait for each other.
+    if IS_COUNTING.load(Ordering::Relaxed) {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: every call is passed on unchanged to the system's allocator.
@@ -35,7 +36,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Allocations of this thread so far.
-pub(crate) fn so_far() -> u64 {
-    COUNT.with(Cell::get)
+/// Allocations of all threads while `work` runs.
+pub(crate) fn during(work: impl FnOnce()) -> u64 {
+    COUNT.store(0, Ordering::SeqCst);
+    IS_COUNTING.store(true, Ordering::SeqCst);
+    work();
+    IS_COUNTING.store(false, Ordering::SeqCst);
+    COUNT.load(Ordering::SeqCst)
 }

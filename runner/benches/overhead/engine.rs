@@ -1,11 +1,12 @@
 //! The engine over a model that costs nothing: what a step of 32 decoding sequences takes besides the model, and how often
 //! it allocates.
 
-use goldlap::engine::{Engine, EngineLimits, EngineRequest, OutputLength, Sampling};
+use goldlap::engine::{Engine, EngineLimits, EngineRequest, OutputLength, Sampling, StepSummary};
 use goldlap::metrics::Clock;
 use goldlap::plan::EngineFeatures;
 use goldlap_kernels::model::step::{
-    KvCacheShape, LanguageModel, SampledToken, SequenceOutput, SequenceSlice, StepCost, StepError,
+    Extras, KvCacheShape, LanguageModel, SampledToken, SequenceSlice, StepCost, StepError, StepOutput,
+    clear_outputs,
 };
 
 use crate::allocations;
@@ -29,12 +30,18 @@ impl LanguageModel for NoModel {
         SHAPE
     }
 
-    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
-        let answer = |sequence: &SequenceSlice<'_>| SequenceOutput {
-            target_logprobs: Vec::new(),
-            sampled: sequence.sample.map(|_| SampledToken { token: 7, logprob: -1.0 }),
-        };
-        Ok(batch.iter().map(answer).collect())
+    fn step_into(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        extras: &[Extras],
+        outputs: &mut Vec<StepOutput>,
+    ) -> Result<(), StepError> {
+        Extras::refuse(extras)?;
+        clear_outputs(outputs, batch.len());
+        for (sequence, (output, _)) in batch.iter().zip(outputs) {
+            output.sampled = sequence.sample.map(|_| SampledToken { token: 7, logprob: -1.0 });
+        }
+        Ok(())
     }
 
     fn last_step_cost(&self) -> StepCost {
@@ -75,12 +82,17 @@ pub(crate) fn run() {
     let (mut each_us, mut allocated) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let mut engine = decoding();
-        let (before, start_s) = (allocations::so_far(), on_cpu_s());
-        for _ in 0..STEPS {
-            assert_eq!(engine.step().new_tokens.len(), SEQUENCES as usize);
-        }
+        let mut summary = StepSummary::default();
+        engine.step_into(&mut summary);
+        let start_s = on_cpu_s();
+        let num_allocations = allocations::during(|| {
+            for _ in 0..STEPS {
+                engine.step_into(&mut summary);
+                assert_eq!(summary.new_tokens.len(), SEQUENCES as usize);
+            }
+        });
         each_us.push((on_cpu_s() - start_s) * 1e6 / STEPS as f64);
-        allocated.push((allocations::so_far() - before) as f64 / STEPS as f64);
+        allocated.push(num_allocations as f64 / STEPS as f64);
     }
     row(
         &format!("engine: us of a core for a step of {SEQUENCES} sequences, without the model"),

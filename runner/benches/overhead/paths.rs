@@ -8,6 +8,7 @@ use goldlap::coordinator::state::{Command, Event, Settings, State};
 use goldlap::coordinator::wire::{
     ClientMessage, ClientReply, PROTOCOL_VERSION, RankMessage, RankReady, WireLimits,
 };
+use goldlap::engine::StepSummary;
 
 use crate::{engine, messages};
 
@@ -17,9 +18,9 @@ pub(crate) const NAMES: [&str; 4] = ["engine-step-32", "wire-submit", "wire-answ
 pub(crate) fn run(name: &str, iterations: usize) {
     match name {
         "engine-step-32" => {
-            let mut engine = engine::decoding();
+            let (mut engine, mut summary) = (engine::decoding(), StepSummary::default());
             for _ in 0..iterations {
-                black_box(engine.step());
+                engine.step_into(black_box(&mut summary));
             }
         }
         "wire-submit" => {

@@ -22,7 +22,9 @@ pub(super) struct BlockPool {
 impl BlockPool {
     /// A pool whose usable ids are `0..num_usable`, all free. With an eviction policy, prompt blocks can be shared.
     pub(super) fn new(num_usable: usize, caching: Option<CacheEviction>) -> Self {
-        Self { num_usable, num_owners: Vec::new(), freed: Vec::new(), cache: PrefixCache::new(caching) }
+        // Touched as it fills.
+        let num_owners = Vec::with_capacity(num_usable);
+        Self { num_usable, num_owners, freed: Vec::new(), cache: PrefixCache::new(caching) }
     }
 
     /// Blocks nobody owns, the cached ones among them included.

@@ -1,7 +1,7 @@
 //! One replica's engine: requests in, tokens out, one step at a time.
 
 use goldlap_kernels::model::step::{
-    Detail, Extras, LanguageModel, SampledToken, SequenceOutput, SequenceSlice, StepError,
+    Extras, LanguageModel, SampledToken, SequenceSlice, StepError, StepOutput,
 };
 use goldlap_kernels::ops::graph_counts::GraphCounts;
 
@@ -25,14 +25,22 @@ pub struct Engine {
     scheduler: Scheduler,
     statistics: Statistics,
     is_paused: bool,
+    door: Door,
 }
 
-/// What the model gave for a sequence.
-type Output = (SequenceOutput, Detail);
+/// What crosses the door to the model, kept so that a steady step allocates nothing.
+#[derive(Default)]
+struct Door {
+    /// Empty between steps; kept for its memory.
+    slices: Vec<SequenceSlice<'static>>,
+    /// Up to the last sequence that wants some.
+    extras: Vec<Extras>,
+    outputs: Vec<StepOutput>,
+}
 
-/// What a forward pass gave, and how long it took.
+/// How a forward pass went.
 struct Forward {
-    outputs: Result<Vec<Output>, String>,
+    result: Result<(), String>,
     seconds: f64,
     ended_s: f64,
 }
@@ -46,8 +54,9 @@ impl Engine {
             seed,
             clock,
             scheduler: Scheduler::new(limits),
-            statistics: Statistics::default(),
+            statistics: Statistics::new(),
             is_paused: false,
+            door: Door::default(),
         }
     }
 
@@ -165,51 +174,63 @@ impl Engine {
         &self.scheduler
     }
 
-    /// Brings every request in the batch forward by one token (or by its prompt). Sampling is the last operator
-    /// of the forward pass. When the model fails, the requests of the batch fail, and the engine goes on with the rest.
+    /// [`Self::step_into`] a summary of its own.
     pub fn step(&mut self) -> StepSummary {
-        if !self.has_work() {
-            return StepSummary::default();
-        }
-        let mut summary = self.schedule();
-        let forward = self.forward();
-        self.postprocess(forward, &mut summary);
+        let mut summary = StepSummary::default();
+        self.step_into(&mut summary);
         summary
     }
 
-    fn schedule(&mut self) -> StepSummary {
+    /// Brings every request in the batch forward by one token (or by its prompt), and says so in `summary`, whose former
+    /// content is dropped and whose memory is used again. Sampling is the last operator of the forward pass. When the model
+    /// fails, the requests of the batch fail, and the engine goes on with the rest.
+    pub fn step_into(&mut self, summary: &mut StepSummary) {
+        summary.clear();
+        if !self.has_work() {
+            return;
+        }
+        self.schedule(summary);
+        let forward = self.forward();
+        self.postprocess(forward, summary);
+    }
+
+    fn schedule(&mut self, summary: &mut StepSummary) {
         let scheduled = self.scheduler.schedule();
         let batch = self.scheduler.batch();
         let num_decode_tokens = batch.iter().filter(|sequence| sequence.is_decoding()).count();
         let num_tokens: usize = batch.iter().map(Sequence::num_scheduled_tokens).sum();
-        StepSummary {
-            batch_size: batch.len(),
-            num_prefill_tokens: num_tokens - num_decode_tokens,
-            num_decode_tokens,
-            num_evicted: scheduled.num_evicted,
-            num_paused: scheduled.num_paused,
-            num_cached_tokens: scheduled.num_cached_tokens,
-            num_deferred: scheduled.num_deferred,
-            ..StepSummary::default()
-        }
+        summary.batch_size = batch.len();
+        summary.num_prefill_tokens = num_tokens - num_decode_tokens;
+        summary.num_decode_tokens = num_decode_tokens;
+        summary.num_evicted = scheduled.num_evicted;
+        summary.num_paused = scheduled.num_paused;
+        summary.num_cached_tokens = scheduled.num_cached_tokens;
+        summary.num_deferred = scheduled.num_deferred;
     }
 
     fn forward(&mut self) -> Forward {
-        let batch: Vec<SequenceSlice<'_>> =
-            self.scheduler.batch().iter().map(|sequence| sequence.slice(self.seed)).collect();
+        let (batch, seed) = (self.scheduler.batch(), self.seed);
+        let mut slices: Vec<SequenceSlice<'_>> = std::mem::take(&mut self.door.slices);
+        slices.extend(batch.iter().map(|sequence| sequence.slice(seed)));
         let processed = self.limits.features.processed_logprobs;
-        let extras: Vec<Extras> =
-            self.scheduler.batch().iter().map(|sequence| sequence.extras(self.seed, processed)).collect();
+        self.door.extras.clear();
+        for (index, sequence) in
+            batch.iter().enumerate().filter(|(_, sequence)| sequence.wants_extras(processed))
+        {
+            self.door.extras.resize(index, Extras::default());
+            self.door.extras.push(sequence.extras(seed, processed));
+        }
         let started_s = self.clock.now_s();
-        let outputs = self.model.step_with_extras(&batch, &extras);
+        let result = self.model.step_into(&slices, &self.door.extras, &mut self.door.outputs);
         let ended_s = self.clock.now_s();
-        let outputs = outputs.map_err(|error| error.to_string()).and_then(|outputs| self.checked(outputs));
-        Forward { outputs, seconds: ended_s - started_s, ended_s }
+        self.door.slices = emptied(slices);
+        let result = result.map_err(|error| error.to_string()).and_then(|()| self.check_outputs());
+        Forward { result, seconds: ended_s - started_s, ended_s }
     }
 
     /// A backend that answers another question than the one asked must not be believed.
-    fn checked(&self, outputs: Vec<Output>) -> Result<Vec<Output>, String> {
-        let batch = self.scheduler.batch();
+    fn check_outputs(&self) -> Result<(), String> {
+        let (batch, outputs) = (self.scheduler.batch(), &self.door.outputs);
         if outputs.len() != batch.len() {
             return Err(format!(
                 "the model returned {} outputs for {} sequences",
@@ -220,24 +241,23 @@ impl Engine {
         let vocab_size = self.model.vocab_size();
         batch
             .iter()
-            .zip(&outputs)
-            .try_for_each(|(sequence, (output, detail))| sequence.expects(output, detail, vocab_size))?;
-        Ok(outputs)
+            .zip(outputs)
+            .try_for_each(|(sequence, (output, detail))| sequence.expects(output, detail, vocab_size))
     }
 
     fn postprocess(&mut self, forward: Forward, summary: &mut StepSummary) {
         summary.forward_s = forward.seconds;
-        match forward.outputs {
-            Ok(outputs) => self.absorb(&outputs, forward.ended_s, summary),
+        match forward.result {
+            Ok(()) => self.absorb(forward.ended_s, summary),
             Err(reason) => summary.failed = self.fail_batch(&reason),
         }
         self.statistics.add(summary, self.model.last_step_cost(), self.scheduler.blocks().max_touched());
     }
 
-    fn absorb(&mut self, outputs: &[Output], now_s: f64, summary: &mut StepSummary) {
+    fn absorb(&mut self, now_s: f64, summary: &mut StepSummary) {
         let batch = self.scheduler.batch_mut();
         summary.new_tokens.reserve_exact(batch.len());
-        for (sequence, output) in batch.iter_mut().zip(outputs) {
+        for (sequence, output) in batch.iter_mut().zip(&self.door.outputs) {
             summary.new_tokens.extend(sequence.absorb(output, now_s));
         }
         self.scheduler.share_computed();
@@ -253,4 +273,10 @@ impl Engine {
         let reason = format!("a step of {} sequences failed: {reason}", batch.len());
         batch.into_iter().map(|sequence| FailedRequest { id: sequence.id, reason: reason.clone() }).collect()
     }
+}
+
+/// The list's memory, free of what it borrowed: collecting from a list in place keeps it.
+fn emptied(mut slices: Vec<SequenceSlice<'_>>) -> Vec<SequenceSlice<'static>> {
+    slices.clear();
+    slices.into_iter().map_while(|_| None).collect()
 }

@@ -29,6 +29,17 @@ pub struct StepSummary {
     pub failed: Vec<FailedRequest>,
 }
 
+impl StepSummary {
+    /// Nothing happened; the memory of the lists is kept.
+    pub(super) fn clear(&mut self) {
+        let Self { mut new_tokens, mut finished, mut failed, .. } = std::mem::take(self);
+        new_tokens.clear();
+        finished.clear();
+        failed.clear();
+        *self = Self { new_tokens, finished, failed, ..Self::default() };
+    }
+}
+
 /// One generated token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewToken {

@@ -240,6 +240,7 @@ impl Scheduler {
         let num_missing = self.limits.blocks_for(head.len()) - num_shared;
         let fits = self.blocks.allocate(num_missing, &mut table);
         if fits {
+            table.reserve_exact(self.limits.blocks_for(head.max_len()) - table.len());
             head.begin_after(num_cached_tokens, &logprobs);
             head.schedule(num_tokens);
         } else {

@@ -126,9 +126,18 @@ impl Sequence {
         &self.block_hashes
     }
 
+    /// Tokens it has when it ends, at the most.
+    pub(super) fn max_len(&self) -> usize {
+        self.num_prompt_tokens + self.output.num_tokens
+    }
+
     /// It owns the blocks of `num_tokens` that are computed already; `logprobs` are those of the prompt positions
-    /// 1..=num_tokens, where they are wanted.
+    /// 1..=num_tokens, where they are wanted. From here on its lists do not move: memory that they never fill is never touched.
     pub(super) fn begin_after(&mut self, num_tokens: usize, logprobs: &[f32]) {
+        self.tokens.reserve_exact(self.max_len() - self.tokens.len());
+        if self.sampling.return_log_probs {
+            self.generated_logprobs.reserve_exact(self.max_len() - self.tokens.len());
+        }
         self.num_computed_tokens = num_tokens;
         self.num_cached_tokens.get_or_insert(num_tokens);
         let num_known = self.prompt_logprobs.len();
@@ -234,6 +243,11 @@ impl Sequence {
                 if wanted { "one" } else { "none" }
             )),
         }
+    }
+
+    /// Whether [`Self::extras`] may ask for something.
+    pub(super) fn wants_extras(&self, processed: bool) -> bool {
+        self.sampling.top_n_logprobs > 0 || (processed && self.sampling.return_log_probs)
     }
 
     /// What this step is to give beside tokens and raw logprobs.

@@ -39,7 +39,14 @@ pub struct Statistics {
     pub step_costs: Vec<StepCost>,
 }
 
+/// Steps whose costs fit without an allocation in the middle of a step: 1.5 MiB, touched as it fills.
+const STEPS_AHEAD: usize = 1 << 16;
+
 impl Statistics {
+    pub(super) fn new() -> Self {
+        Self { step_costs: Vec::with_capacity(STEPS_AHEAD), ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, step: &StepSummary, cost: StepCost, max_kv_blocks_used: usize) {
         self.num_steps += 1;
         self.sum_batch_size += step.batch_size as u64;

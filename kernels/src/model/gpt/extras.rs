@@ -2,9 +2,10 @@
 
 use super::Gpt;
 use crate::cpu::Processed;
-use crate::model::step::{Detail, Extras, SampledToken, SequenceOutput, SequenceSlice, StepError};
+use crate::model::step::{Extras, SampledToken, SequenceSlice, StepError, StepOutput};
 use crate::ops::Backend;
 use crate::ops::lm_head::HeadStatistics;
+use crate::ops::sampling::Drawn;
 
 /// Targets whose logits one pass keeps: 32 MiB at 131,072 tokens. A batch with more goes in parts, which changes no bit.
 pub(super) const MOST_KEPT_TARGETS: usize = 64;
@@ -27,8 +28,8 @@ impl<B: Backend> Gpt<B> {
         &mut self,
         slice: &SequenceSlice<'_>,
         extras: Extras,
-    ) -> Result<(SequenceOutput, Detail), StepError> {
-        let mut whole = (SequenceOutput::default(), Detail::default());
+        output: &mut StepOutput,
+    ) -> Result<(), StepError> {
         let len = slice.tokens.len();
         for from in (0..len.max(1)).step_by(MOST_KEPT_TARGETS) {
             let to = len.min(from + MOST_KEPT_TARGETS);
@@ -40,71 +41,39 @@ impl<B: Backend> Gpt<B> {
                 targets: &slice.targets[targets],
                 sample: slice.sample.filter(|_| to == len),
             };
-            for (output, detail) in self.pass(&[part], &[extras])? {
-                whole.0.target_logprobs.extend(output.target_logprobs);
-                whole.0.sampled = output.sampled;
-                whole.1.target_alternatives.extend(detail.target_alternatives);
-                whole.1.alternatives = detail.alternatives;
-            }
+            self.pass(&[part], &[extras], std::slice::from_mut(output))?;
         }
-        Ok(whole)
+        Ok(())
     }
 
-    /// Sorts the head's results by sequence.
-    pub(super) fn collect(
-        &self,
-        batch: &[SequenceSlice<'_>],
-        extras: &[Extras],
-    ) -> Vec<(SequenceOutput, Detail)> {
+    /// Sorts the head's results by sequence, and adds them to `outputs`.
+    pub(super) fn collect(&self, batch: &[SequenceSlice<'_>], extras: &[Extras], outputs: &mut [StepOutput]) {
         let rows = self.workspace.statistics.iter().zip(&self.batch.head);
-        let rows: Vec<HeadResult> =
-            rows.map(|(&statistics, head)| HeadResult { statistics, slot: head.logits_slot }).collect();
+        let mut rows = rows.map(|(&statistics, head)| HeadResult { statistics, slot: head.logits_slot });
         let mut found = self.workspace.found.iter().map(Vec::as_slice);
         let mut drawn = self.workspace.drawn.iter();
         let mut processed = Processed::default();
-        let mut head = 0;
-        let sequences = batch.iter().enumerate();
-        sequences
-            .map(|(index, slice)| {
-                let extras = extras.get(index).copied().unwrap_or_default();
-                let mut row = Row {
-                    extras,
-                    found: &mut found,
-                    processed: &mut processed,
-                    kept: &self.workspace.kept,
-                    vocab_size: self.config.vocab_size,
-                };
-                let mut result = (SequenceOutput::default(), Detail::default());
-                for (target, at) in slice.targets.iter().zip(&rows[head..]) {
-                    let logit = at.statistics.target_logit;
-                    let (logprob, others) = row.read(at, *target, logit, extras.target_alternatives);
-                    result.0.target_logprobs.push(logprob);
-                    if extras.target_alternatives > 0 {
-                        result.1.target_alternatives.push(others);
-                    }
-                }
-                head += slice.targets.len();
-                result.0.sampled = slice.sample.map(|args| {
-                    head += usize::from(slice.targets.len() < slice.tokens.len());
-                    let at = &rows[head - 1];
-                    let greedy = (at.statistics.argmax, at.statistics.max_logit);
-                    let (token, logit) = if args.top_k == 1 {
-                        greedy
-                    } else {
-                        drawn.next().map_or(greedy, |drawn| (drawn.token, drawn.logit))
-                    };
-                    let (logprob, others) = row.read(at, token, logit, extras.alternatives);
-                    result.1.alternatives = others;
-                    SampledToken { token, logprob }
-                });
-                result
-            })
-            .collect()
+        for (index, (slice, output)) in batch.iter().zip(outputs).enumerate() {
+            let mut reader = RowReader {
+                extras: extras.get(index).copied().unwrap_or_default(),
+                found: &mut found,
+                processed: &mut processed,
+                kept: &self.workspace.kept,
+                vocab_size: self.config.vocab_size,
+            };
+            let last = reader.read_targets(slice, &mut rows, output);
+            let Some(args) = slice.sample else { continue };
+            // The last token's row is that of its target, if it has one.
+            let is_extra = slice.targets.len() < slice.tokens.len();
+            let Some(at) = (if is_extra { rows.next() } else { last }) else { continue };
+            let drawn = if args.top_k == 1 { None } else { drawn.next() };
+            reader.read_sampled(&at, drawn, output);
+        }
     }
 }
 
 /// Reads rows of one sequence.
-struct Row<'a, 'b, F> {
+struct RowReader<'a, 'b, F> {
     extras: Extras,
     /// Likeliest tokens of raw rows, in the order in which they were asked for.
     found: &'a mut F,
@@ -113,7 +82,36 @@ struct Row<'a, 'b, F> {
     vocab_size: usize,
 }
 
-impl<'b, F: Iterator<Item = &'b [(u32, f32)]>> Row<'_, 'b, F> {
+impl<'b, F: Iterator<Item = &'b [(u32, f32)]>> RowReader<'_, 'b, F> {
+    /// Takes the rows of a sequence's targets; the last of them, if there is one.
+    fn read_targets(
+        &mut self,
+        slice: &SequenceSlice<'_>,
+        rows: &mut impl Iterator<Item = HeadResult>,
+        (output, detail): &mut StepOutput,
+    ) -> Option<HeadResult> {
+        let mut last = None;
+        for (&target, at) in slice.targets.iter().zip(rows) {
+            let logit = at.statistics.target_logit;
+            let (logprob, others) = self.read(&at, target, logit, self.extras.target_alternatives);
+            output.target_logprobs.push(logprob);
+            if self.extras.target_alternatives > 0 {
+                detail.target_alternatives.push(others);
+            }
+            last = Some(at);
+        }
+        last
+    }
+
+    /// The token that was drawn from a row; without one, the likeliest.
+    fn read_sampled(&mut self, at: &HeadResult, drawn: Option<&Drawn>, (output, detail): &mut StepOutput) {
+        let greedy = (at.statistics.argmax, at.statistics.max_logit);
+        let (token, logit) = drawn.map_or(greedy, |drawn| (drawn.token, drawn.logit));
+        let (logprob, others) = self.read(at, token, logit, self.extras.alternatives);
+        detail.alternatives = others;
+        output.sampled = Some(SampledToken { token, logprob });
+    }
+
     /// Logprob of a token of the row, and its `count` likeliest tokens.
     fn read(&mut self, at: &HeadResult, token: u32, logit: f32, count: usize) -> (f32, Vec<SampledToken>) {
         let log_sum_exp = at.statistics.log_sum_exp;

@@ -72,15 +72,15 @@ impl Desk {
     /// What a step brought, for the clients: new tokens of requests that go on, and everything about those that ended.
     pub(super) fn answer(
         &mut self,
-        summary: StepSummary,
+        summary: &mut StepSummary,
         engine: &Engine,
         now_s: f64,
     ) -> (Vec<PartialReply>, Vec<FinalReply>) {
         let mut finals: Vec<FinalReply> =
-            summary.finished.into_iter().filter_map(|finished| self.completed(finished)).collect();
-        finals.extend(summary.failed.into_iter().filter_map(|failed| self.failed(failed, now_s)));
+            summary.finished.drain(..).filter_map(|finished| self.completed(finished)).collect();
+        finals.extend(summary.failed.drain(..).filter_map(|failed| self.failed(failed, now_s)));
         // Tickets of ended requests are gone: their last tokens are in the final reply.
-        let partials = summary.new_tokens.into_iter().filter_map(|new| self.partial(new, engine)).collect();
+        let partials = summary.new_tokens.drain(..).filter_map(|new| self.partial(new, engine)).collect();
         (partials, finals)
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Server<L: Link> {
     desk: Desk,
     pulse: Pulse<L>,
     lifecycle: Lifecycle,
+    /// Of the last step; kept for its memory.
+    summary: StepSummary,
     num_tokens_generated: u64,
     num_signals: u64,
     log: RankLog,
@@ -36,6 +38,7 @@ impl<L: Link> Server<L> {
             desk: Desk::new(spec.eods.clone()),
             pulse,
             lifecycle: Lifecycle::Running,
+            summary: StepSummary::default(),
             num_tokens_generated: 0,
             num_signals: 0,
             log,
@@ -127,11 +130,13 @@ impl<L: Link> Server<L> {
 
     fn work(&mut self) -> Result<(), LinkError> {
         self.pulse.step_begins();
-        let summary = self.engine.step();
+        let mut summary = std::mem::take(&mut self.summary);
+        self.engine.step_into(&mut summary);
         self.note(&summary);
         // Before the answers: who reads them may send the next request at once.
         self.report_cache()?;
-        let (partials, finals) = self.desk.answer(summary, &self.engine, self.log.clock.now_s());
+        let (partials, finals) = self.desk.answer(&mut summary, &self.engine, self.log.clock.now_s());
+        self.summary = summary;
         self.pulse.step_ended(self.stats());
         self.pulse.send(partials, finals)?;
         self.strike();

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use goldlap_kernels::model::step::{
-    KvCacheShape, LanguageModel, SequenceOutput, SequenceSlice, StepCost, StepError,
+    Extras, KvCacheShape, LanguageModel, SequenceSlice, StepCost, StepError, StepOutput,
 };
 
 use super::pulse::{Link, Pulse};
@@ -75,9 +75,14 @@ impl LanguageModel for SlowModel {
     fn kv_cache(&self) -> KvCacheShape {
         self.0.kv_cache()
     }
-    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
+    fn step_into(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        extras: &[Extras],
+        outputs: &mut Vec<StepOutput>,
+    ) -> Result<(), StepError> {
         thread::sleep(self.1);
-        self.0.step(batch)
+        self.0.step_into(batch, extras, outputs)
     }
     fn last_step_cost(&self) -> StepCost {
         self.0.last_step_cost()

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use goldlap_kernels::model::step::{
     Detail, Extras, KvCacheShape, LanguageModel, SampleArgs, SampledToken, SequenceOutput, SequenceSlice,
-    StepCost, StepError,
+    StepCost, StepError, StepOutput,
 };
 
 pub(in crate::engine) const VOCAB_SIZE: usize = 1000;
@@ -119,7 +119,12 @@ impl LanguageModel for FakeModel {
         self.cache
     }
 
-    fn step(&mut self, batch: &[SequenceSlice<'_>]) -> Result<Vec<SequenceOutput>, StepError> {
+    fn step_into(
+        &mut self,
+        batch: &[SequenceSlice<'_>],
+        extras: &[Extras],
+        outputs: &mut Vec<StepOutput>,
+    ) -> Result<(), StepError> {
         let step = self.log.borrow().steps.len();
         let shares = batch.iter().map(|s| (s.start, s.tokens.len(), s.targets.len())).collect();
         self.log.borrow_mut().steps.push(shares);
@@ -128,16 +133,12 @@ impl LanguageModel for FakeModel {
         }
         self.check_batch(batch)?;
         batch.iter().try_for_each(|sequence| self.write(sequence))?;
-        batch.iter().map(|sequence| self.run(sequence)).collect()
-    }
-
-    fn step_with_extras(
-        &mut self,
-        batch: &[SequenceSlice<'_>],
-        extras: &[Extras],
-    ) -> Result<Vec<(SequenceOutput, Detail)>, StepError> {
-        let outputs = self.step(batch)?.into_iter().zip(batch).zip(extras);
-        Ok(outputs.map(|((output, slice), &extras)| with_extras(output, slice, extras)).collect())
+        outputs.clear();
+        for (index, sequence) in batch.iter().enumerate() {
+            let extras = extras.get(index).copied().unwrap_or_default();
+            outputs.push(with_extras(self.run(sequence)?, sequence, extras));
+        }
+        Ok(())
     }
 
     fn last_step_cost(&self) -> StepCost {
@@ -146,11 +147,7 @@ impl LanguageModel for FakeModel {
 }
 
 /// Processed logprobs are twice the raw ones here.
-fn with_extras(
-    mut output: SequenceOutput,
-    slice: &SequenceSlice<'_>,
-    extras: Extras,
-) -> (SequenceOutput, Detail) {
+fn with_extras(mut output: SequenceOutput, slice: &SequenceSlice<'_>, extras: Extras) -> StepOutput {
     if extras.processed.is_some() {
         output.target_logprobs.iter_mut().for_each(|logprob| *logprob *= 2.0);
         output.sampled.iter_mut().for_each(|sampled| sampled.logprob *= 2.0);
