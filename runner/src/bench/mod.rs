@@ -10,7 +10,11 @@ mod report;
 
 use std::path::Path;
 
+use goldlap_kernels::model::packed::PackedModel;
 use goldlap_kernels::model::step::{LanguageModel, SampleArgs, SequenceSlice, StepCost, StepError};
+use goldlap_kernels::model::weights::CheckpointError;
+
+use serde::Serialize;
 
 use crate::engine::{Backend, BackendError};
 use crate::metrics::Clock;
@@ -21,11 +25,13 @@ pub use report::{Figures, Report, Row, Spread};
 /// Tokens of a prompt that one step computes at most.
 pub const PREFILL_CHUNK: usize = 512;
 const BLOCK_SIZE: usize = 256;
+/// No size is larger; positions are 32 bits wide.
+const MOST: usize = u32::MAX as usize;
 const GREEDY: SampleArgs =
     SampleArgs { temperature: 1.0, top_k: 1, top_p: 0.0, seed: 0, request_key: 0, position: 0 };
 
 /// What is measured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Workload {
     /// Tokens of the prompt whose prefill is measured.
     pub prompt: usize,
@@ -46,6 +52,9 @@ pub enum BenchError {
     /// The model cannot be opened.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The packed file cannot be read.
+    #[error(transparent)]
+    Packed(#[from] CheckpointError),
     /// A step failed.
     #[error(transparent)]
     Step(#[from] StepError),
@@ -73,18 +82,47 @@ pub struct Bench {
 }
 
 impl Workload {
-    /// The sizes can be measured. Zeros cannot.
+    /// The sizes can be measured: none is zero, and all are numbers of tokens or sequences that a batch can have.
     ///
     /// # Errors
     /// Says which size, and what was expected.
     pub fn check(&self) -> Result<(), BenchError> {
         let sizes = [("prompt", self.prompt), ("generate", self.generate), ("context", self.context)];
-        let zero = sizes.iter().find(|(_, size)| *size == 0).map(|(name, _)| *name);
-        let zero = zero.or((self.batches.is_empty() || self.batches.contains(&0)).then_some("batch"));
-        match zero {
-            Some(name) => Err(BenchError::Workload(format!("--{name}: expected at least 1, got 0"))),
+        let batches = self.batches.iter().map(|&batch| ("batch", batch));
+        let mut all = sizes.into_iter().chain(batches);
+        match all.find(|(_, size)| !(1..=MOST).contains(size)) {
+            Some((name, size)) => {
+                Err(BenchError::Workload(format!("--{name}: expected 1 to {MOST}, got {size}")))
+            }
+            None if self.batches.is_empty() => {
+                Err(BenchError::Workload("--batch: expected at least one size".to_owned()))
+            }
             None => Ok(()),
         }
+    }
+
+    /// Its KV cache at `bytes_per_token` fits beside weights of `weight_bytes` into memory of `memory_bytes`: the host gives out
+    /// memory that it does not have, and ends whoever uses it.
+    fn check_room(
+        &self,
+        bytes_per_token: u64,
+        weight_bytes: u64,
+        memory_bytes: u64,
+    ) -> Result<(), BenchError> {
+        let tokens = (self.sequences() as u64 + 1).saturating_mul(self.blocks_per_sequence() as u64);
+        let cache = tokens.saturating_mul(BLOCK_SIZE as u64).saturating_mul(bytes_per_token);
+        if cache.saturating_add(weight_bytes) <= memory_bytes {
+            return Ok(());
+        }
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let text = format!(
+            "the KV cache of the workload takes {:.1} GiB and the weights {:.1}, this machine has {:.1}: lower --batch, --context or \
+             --prompt",
+            gib(cache),
+            gib(weight_bytes),
+            gib(memory_bytes)
+        );
+        Err(BenchError::Workload(text))
     }
 
     /// Sequences in the cache.
@@ -93,7 +131,12 @@ impl Workload {
     }
 
     fn blocks_per_sequence(&self) -> usize {
-        self.prompt.max(self.context + self.generate).div_ceil(BLOCK_SIZE)
+        self.longest().div_ceil(BLOCK_SIZE)
+    }
+
+    /// Tokens of the longest sequence.
+    fn longest(&self) -> usize {
+        self.prompt.max(self.context + self.generate)
     }
 }
 
@@ -111,6 +154,10 @@ impl Bench {
         ordinal: usize,
     ) -> Result<Self, BenchError> {
         workload.check()?;
+        let weight_bytes = PackedModel::open(packed)?.num_bytes() as u64;
+        if *platform == Platform::Cpu {
+            workload.check_room(kv_bytes_per_token, weight_bytes, host_memory())?;
+        }
         let per_sequence = workload.blocks_per_sequence();
         let blocks = (workload.sequences() as u64 + 1).saturating_mul(per_sequence as u64);
         let too_large = || BenchError::Workload("the workload's KV cache has no size in bytes".to_owned());
@@ -127,7 +174,16 @@ impl Bench {
             num_threads: Some(num_threads),
             features: EngineFeatures::OFF,
         };
-        let Backend { model, device, num_kv_blocks, .. } = Backend::open(platform, packed, &engine, ordinal)?;
+        let Backend { model, device, num_kv_blocks, limits } =
+            Backend::open(platform, packed, &engine, ordinal)?;
+        if limits.max_sequence_length < workload.longest() {
+            let text = format!(
+                "the workload has sequences of {} tokens, and the model has positions for {}: lower --context, --generate or --prompt",
+                workload.longest(),
+                limits.max_sequence_length
+            );
+            return Err(BenchError::Workload(text));
+        }
         if (num_kv_blocks as u64) < blocks {
             let text = format!(
                 "the workload needs {blocks} KV blocks of {BLOCK_SIZE} tokens, {device} has room for {num_kv_blocks}: \
@@ -211,6 +267,12 @@ impl Bench {
     }
 }
 
+/// Bytes of this machine's memory.
+fn host_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
+}
+
 /// Runs a step, adds its time and cost to `pass`, and returns the sampled tokens.
 fn timed_step(
     model: &mut dyn LanguageModel,
@@ -223,4 +285,26 @@ fn timed_step(
     pass.seconds += clock.now_s() - before_s;
     pass.costs.push(model.last_step_cost());
     Ok(outputs.into_iter().map(|output| output.sampled.map(|sampled| sampled.token)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_that_cannot_be_are_refused_with_their_numbers() {
+        let workload = Workload { prompt: 512, generate: 32, batches: vec![1, 7], context: 512 };
+        assert!(workload.check().is_ok());
+        let zero = Workload { batches: vec![8, 0], ..workload.clone() };
+        assert_eq!(zero.check().unwrap_err().to_string(), "--batch: expected 1 to 4294967295, got 0");
+        // Eight sequences of three blocks of 256 tokens.
+        let cache = 8 * 3 * 256 * 1000;
+        assert!(workload.check_room(1000, 10, cache + 10).is_ok());
+        let error = workload.check_room(1 << 30, 1 << 31, 1 << 32).unwrap_err().to_string();
+        assert!(error.contains("takes 6144.0 GiB and the weights 2.0, this machine has 4.0"), "{error}");
+        let endless = Workload { context: usize::MAX, ..workload.clone() };
+        assert!(endless.check().is_err());
+        let largest = Workload { context: MOST, batches: vec![MOST], ..workload };
+        assert!(largest.check().is_ok() && largest.check_room(1, 1, u64::MAX - 1).is_err());
+    }
 }

@@ -91,7 +91,7 @@ pub(super) struct Limits {
 impl Generate {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
         let choice = asked_platform(self.platform.as_deref())?;
-        enter(&choice.platform, self.device)?;
+        enter(&choice.platform, self.device, None)?;
         if self.output.is_dir() {
             let text = format!("--output {}: expected a file, got a folder", self.output.display());
             return Err(CommandError(text));

@@ -54,7 +54,7 @@ pub(super) struct Rank {
 impl Rank {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
         let choice = asked_platform(self.platform.as_deref())?;
-        enter(&choice.platform, self.device)?;
+        enter(&choice.platform, self.device, None)?;
         let plan = tokenizer_plan(&self.model, self.tokenizer.as_deref());
         let tokenizer = Tokenizer::load(&plan).map_err(CommandError::from_error)?;
         let store = Store::open().map_err(CommandError::from_error)?;

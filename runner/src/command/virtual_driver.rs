@@ -11,6 +11,9 @@ use super::{CommandError, Exit};
 use crate::plan::Platform;
 use crate::topology::virtual_devices;
 
+/// The driver's own bound.
+const MOST_DEVICES: u32 = 64;
+
 /// The program finds the virtual driver as libcuda.so.1, with one sm_80-class device (GOLDLAP_VIRTUAL_DEVICES=N for more).
 #[derive(Args)]
 pub(super) struct OnVirtualDriver {
@@ -41,8 +44,9 @@ impl OnVirtualDriver {
 }
 
 /// Where this process itself is to compute on `platform` and that is `vcuda`, starts it again on the virtual driver with devices up
-/// to `device`: the system's loader decides on a driver when a process starts. Returns where nothing is to be done.
-pub(super) fn enter(platform: &Platform, device: usize) -> Result<(), CommandError> {
+/// to `device` on `threads` threads: the system's loader decides on a driver when a process starts. Returns where nothing is to
+/// be done.
+pub(super) fn enter(platform: &Platform, device: usize, threads: Option<usize>) -> Result<(), CommandError> {
     match platform {
         Platform::Cpu | Platform::Gpu(_) => return Ok(()),
         Platform::Vcuda if std::env::var_os(SELECT_VARIABLE).is_some_and(|value| value == "1") => {
@@ -50,8 +54,15 @@ pub(super) fn enter(platform: &Platform, device: usize) -> Result<(), CommandErr
         }
         Platform::Vcuda => {}
     }
-    let num_devices = u32::try_from(device).unwrap_or(u32::MAX).saturating_add(1);
-    let environment = virtual_devices(num_devices).map_err(CommandError::from_error)?;
+    let num_devices =
+        u32::try_from(device).ok().filter(|device| *device < MOST_DEVICES).map(|device| device + 1);
+    let num_devices = num_devices.ok_or_else(|| {
+        CommandError(format!(
+            "device {device}: expected 0 to {}, which the virtual driver can have",
+            MOST_DEVICES - 1
+        ))
+    })?;
+    let environment = virtual_devices(num_devices, threads).map_err(CommandError::from_error)?;
     let program = std::env::current_exe().map_err(CommandError::from_error)?;
     let error = Command::new(&program).args(std::env::args_os().skip(1)).envs(environment).exec();
     Err(CommandError(format!("cannot run {} on the virtual driver: {error}", program.display())))

@@ -23,7 +23,7 @@ mod statistics;
 mod tests;
 
 pub use backend::{Backend, BackendError};
-pub use device_limits::limits_main;
+pub use device_limits::{device_limits, limits_main};
 pub use engine::Engine;
 pub use limits::{EngineLimits, LimitsError, kv_cache_shape};
 pub use offline::{OfflineRun, generate};

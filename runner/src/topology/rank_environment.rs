@@ -21,19 +21,22 @@ pub(super) fn set_environment(rank: &mut Command, spec: &RankSpec) -> Result<(),
     match spec.platform {
         Platform::Cpu | Platform::Gpu(_) => Ok(()),
         Platform::Vcuda => {
-            rank.envs(virtual_devices(spec.world_size)?).env_remove(VISIBLE_VARIABLE);
-            if let Some(threads) = spec.engine.num_threads {
-                rank.env(THREADS_VARIABLE, threads.to_string());
-            }
+            rank.envs(virtual_devices(spec.world_size, spec.engine.num_threads)?);
+            rank.env_remove(VISIBLE_VARIABLE);
             Ok(())
         }
     }
 }
 
-/// What to set for a process on the virtual driver with `num_devices` devices.
-pub fn virtual_devices(num_devices: u32) -> Result<Vec<(&'static str, OsString)>, VirtualDriverError> {
+/// What to set for a process on the virtual driver with `num_devices` devices, all of which run on `num_threads` threads (`None`:
+/// as many as there are cores, or as the environment says).
+pub fn virtual_devices(
+    num_devices: u32,
+    num_threads: Option<usize>,
+) -> Result<Vec<(&'static str, OsString)>, VirtualDriverError> {
     let driver = VirtualDriver::in_cache(&find_library()?)?;
     let mut variables = driver.environment().to_vec();
     variables.push((DEVICES_VARIABLE, num_devices.to_string().into()));
+    variables.extend(num_threads.map(|threads| (THREADS_VARIABLE, threads.to_string().into())));
     Ok(variables)
 }

@@ -17,6 +17,7 @@ pub(super) const TESTS: &[Test] = &[
     ("usage_errors_end_with_2", usage_errors_end_with_2),
     ("folders_can_be_anywhere", folders_can_be_anywhere),
     ("bench_reports_every_phase", bench_reports_every_phase),
+    ("bench_refuses_what_it_cannot_measure", bench_refuses_what_it_cannot_measure),
 ];
 
 /// Exit code, standard output, standard error.
@@ -146,27 +147,67 @@ fn folders_can_be_anywhere() -> Result<(), Failed> {
 
 fn bench_reports_every_phase() -> Result<(), Failed> {
     let scene = Scene::with_case(CASE, &CaseText::tiny())?;
-    let model = scene.at(&format!("test_cases/gpt/{CASE}/model_config.yaml")).display().to_string();
-    let json = scene.at("bench.json");
-    let path = json.display().to_string();
-    let sizes = ["--prompt", "20", "--context", "5", "--generate", "3", "--batch", "1,4", "--passes", "2"];
-    let words =
-        [&["bench", "--model", &model, "--platform", "cpu", "--threads", "1", "--json", &path], &sizes[..]];
-    let (code, out, err) = ended(scene.program(&words.concat()))?;
-    assert_eq!(code, Some(0), "{out}{err}");
-    let report: Value = serde_json::from_slice(&fs::read(&json)?)?;
-    let rows = report["rows"].as_array().ok_or("no rows")?;
-    let sizes: Vec<_> = rows.iter().map(|row| (row["phase"].as_str(), row["batch"].as_u64())).collect();
-    let prefill = (Some("prefill"), Some(1));
-    assert_eq!(sizes, [prefill, prefill, (Some("decode"), Some(1)), (Some("decode"), Some(4))]);
-    for row in rows {
-        let figures = &row["figures"];
-        let rates =
-            [&figures["tokens_per_second"]["median"], &figures["flops_per_second"], &figures["efficiency"]];
-        assert!(rates.iter().all(|rate| rate.as_f64() > Some(0.0)), "{row}");
+    for platform in ["cpu", "vcuda"] {
+        let model = scene.at(&format!("test_cases/gpt/{CASE}/model_config.yaml")).display().to_string();
+        let json = scene.at("bench.json");
+        let path = json.display().to_string();
+        let sizes =
+            ["--prompt", "20", "--context", "5", "--generate", "3", "--batch", "1,4", "--passes", "2"];
+        let words = [
+            &["bench", "--model", &model, "--platform", platform, "--threads", "1", "--json", &path],
+            &sizes[..],
+        ];
+        let (code, out, err) = ended(scene.program(&words.concat()))?;
+        assert_eq!(code, Some(0), "{out}{err}");
+        assert_eq!(out.contains("interpreter"), platform == "vcuda", "{out}");
+        let report: Value = serde_json::from_slice(&fs::read(&json)?)?;
+        assert_eq!(report["platform"], platform);
+        assert!(report["machine_limits"]["flops_per_second"].as_f64() > Some(0.0), "{report}");
+        let rows = report["rows"].as_array().ok_or("no rows")?;
+        let sizes: Vec<_> = rows.iter().map(|row| (row["phase"].as_str(), row["batch"].as_u64())).collect();
+        let prefill = (Some("prefill"), Some(1));
+        assert_eq!(sizes, [prefill, prefill, (Some("decode"), Some(1)), (Some("decode"), Some(4))]);
+        for row in rows {
+            let figures = &row["figures"];
+            let rates = [
+                &figures["tokens_per_second"]["median"],
+                &figures["flops_per_second"],
+                &figures["efficiency"],
+            ];
+            assert!(rates.iter().all(|rate| rate.as_f64() > Some(0.0)), "{row}");
+        }
     }
-    let (code, _, err) = ended(scene.program(&["bench", "--model", &model, "--batch", "8,0"]))?;
-    assert_eq!(code, Some(2));
-    assert_says(&err, &["--batch: expected at least 1, got 0"]);
+    Ok(())
+}
+
+fn bench_refuses_what_it_cannot_measure() -> Result<(), Failed> {
+    let scene = Scene::with_case(CASE, &CaseText::tiny())?;
+    let model = scene.at(&format!("test_cases/gpt/{CASE}/model_config.yaml")).display().to_string();
+    let folder = scene.at("test_cases").display().to_string();
+    let largest = u64::MAX.to_string();
+    for (words, expected) in [
+        (["--batch", "8,0"], "--batch: expected 1 to 4294967295, got 0"),
+        (["--batch", &largest], "--batch: expected 1 to 4294967295, got 18446744073709551615"),
+        (["--context", "4000000000"], "lower --batch, --context or --prompt"),
+        (["--threads", "0"], "--threads: expected 1 to"),
+        (["--threads", "100000"], "--threads: expected 1 to"),
+        (["--passes", "0"], "--passes: expected at least 1, got 0"),
+        (["--json", &folder], "cannot be written: is a directory"),
+        (["--device", "64"], "device 64: expected 0 to 63"),
+        (["--model", "/no/such/folder"], "/nowhere: expected a folder with config.json"),
+        (["--platform", "dgx_h100"], "platform dgx_h100: "),
+    ] {
+        let platform = if words[0] == "--device" { "vcuda" } else { "cpu" };
+        let mut all = vec!["bench"];
+        for pair in [["--model", &model], ["--platform", platform]] {
+            all.extend(if pair[0] == words[0] { [words[0], words[1]] } else { pair });
+        }
+        if !["--model", "--platform"].contains(&words[0]) {
+            all.extend(words);
+        }
+        let (code, out, err) = ended(scene.program(&all))?;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{words:?}: {err}");
+        assert_says(&err, &[expected]);
+    }
     Ok(())
 }

@@ -225,14 +225,14 @@ impl Comparison {
         peer: Vec<f64>,
         limits: &MachineLimits,
     ) -> Result<Self> {
-        let figures = Figures::of(ours, Some(limits)).context("no pass was measured")?;
+        let figures = Figures::of(ours, limits).context("no pass was measured")?;
         Ok(Self {
             figure,
             goal: goal.to_owned(),
             ours: ours.iter().map(|pass| pass.tokens as f64 / pass.seconds.max(1e-9)).collect(),
             peer,
-            share_of_bandwidth: figures.share_of_bandwidth.unwrap_or_default(),
-            share_of_peak: figures.share_of_peak.unwrap_or_default(),
+            share_of_bandwidth: figures.share_of_bandwidth,
+            share_of_peak: figures.share_of_peak,
         })
     }
 
