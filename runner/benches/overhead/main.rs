@@ -1,15 +1,17 @@
 //! What everything but the kernels costs: coordinator, engine, wire, discovery. `cargo xtask bench overhead` runs it.
 //!
-//!     cargo bench -p goldlap --bench overhead -- [coordinator|engine|list|paths|count PATH ITERATIONS]
+//!     cargo bench -p goldlap --bench overhead -- [coordinator|latency|engine|list|paths|count PATH ITERATIONS]
 
 mod allocations;
 mod coordinator;
 mod engine;
 mod figures;
 mod kernels;
+mod latency;
 mod list;
 mod messages;
 mod paths;
+mod peers;
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
@@ -21,10 +23,12 @@ fn main() {
     match words.as_slice() {
         [] => {
             coordinator::run();
+            latency::run();
             engine::run();
             list::run();
         }
         ["coordinator"] => coordinator::run(),
+        ["latency"] => latency::run(),
         ["engine"] => engine::run(),
         ["list"] => list::run(),
         ["paths"] => {

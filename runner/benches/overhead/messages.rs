@@ -1,7 +1,7 @@
 //! Messages as real peers send them, encoded once and stamped with ids, so that the load costs little beside what it loads.
 
 use goldlap::coordinator::wire::{
-    ClientMessage, FinalReply, PartialReply, Prompt, RankMessage, SamplingParams, Submit,
+    ClientMessage, ClientReply, FinalReply, PartialReply, Prompt, RankMessage, SamplingParams, Submit,
 };
 
 /// Ids from here on take nine bytes on the wire, so that one can be written over another.
@@ -56,6 +56,12 @@ impl Stamped {
     /// SUBMIT_REQUEST of a client.
     pub(crate) fn submit() -> Stamped {
         Stamped::new(ClientMessage::Submit(submit(FIRST_ID)).encode())
+    }
+
+    /// ENGINE_REPLY as the coordinator sends it to a client.
+    pub(crate) fn reply() -> Stamped {
+        let reply = ClientReply::Final { client_id: FIRST_ID, reply: Box::new(answer(0)) };
+        Stamped::new(reply.encode())
     }
 
     /// One answer, without the frame of ENGINE_REPLY.
