@@ -12,7 +12,7 @@ use super::socket::{Router, SocketError, Waker};
 use super::state::{Event, Settings, State};
 use super::stats::CoordinatorStats;
 use super::wire::{RankReady, WireLimits};
-use crate::metrics::{Clock, Incident, RankRecord};
+use crate::metrics::{COORDINATOR_THREAD, Clock, Incident, RankRecord};
 
 /// How to start a coordinator.
 #[derive(Clone)]
@@ -224,7 +224,7 @@ pub fn spawn_at(endpoint: &str, options: CoordinatorOptions) -> Result<Coordinat
         let ended = server.run().map_err(|error| CoordinatorError(error.to_string()));
         mark.0.set_ended(ended);
     };
-    let thread = std::thread::Builder::new().name("coordinator".into()).spawn(serve);
+    let thread = std::thread::Builder::new().name(COORDINATOR_THREAD.into()).spawn(serve);
     let thread = thread.map_err(|error| SocketError::new("cannot start the coordinator's thread", error))?;
     Ok(CoordinatorHandle { endpoint, world_size, clock, to_thread, waker, shared, thread: Some(thread) })
 }

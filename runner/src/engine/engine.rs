@@ -13,7 +13,7 @@ use super::request::{EngineRequest, Rejection};
 use super::scheduler::Scheduler;
 use super::sequence::Sequence;
 use super::statistics::Statistics;
-use crate::metrics::Clock;
+use crate::metrics::{Clock, CpuTime};
 use crate::plan::SuspendedKv;
 
 /// Continuous batching over one model. Single-threaded; the model may use threads of its own.
@@ -42,6 +42,7 @@ struct Door {
 struct Forward {
     result: Result<(), String>,
     seconds: f64,
+    cpu_s: f64,
     ended_s: f64,
 }
 
@@ -220,12 +221,12 @@ impl Engine {
             self.door.extras.resize(index, Extras::default());
             self.door.extras.push(sequence.extras(seed, processed));
         }
-        let started_s = self.clock.now_s();
+        let (started_s, started_cpu_s) = (self.clock.now_s(), CpuTime::of_thread_s());
         let result = self.model.step_into(&slices, &self.door.extras, &mut self.door.outputs);
-        let ended_s = self.clock.now_s();
+        let (ended_s, cpu_s) = (self.clock.now_s(), CpuTime::of_thread_s() - started_cpu_s);
         self.door.slices = emptied(slices);
         let result = result.map_err(|error| error.to_string()).and_then(|()| self.check_outputs());
-        Forward { result, seconds: ended_s - started_s, ended_s }
+        Forward { result, seconds: ended_s - started_s, cpu_s, ended_s }
     }
 
     /// A backend that answers another question than the one asked must not be believed.
@@ -247,6 +248,7 @@ impl Engine {
 
     fn postprocess(&mut self, forward: Forward, summary: &mut StepSummary) {
         summary.forward_s = forward.seconds;
+        summary.forward_cpu_s = forward.cpu_s;
         match forward.result {
             Ok(()) => self.absorb(forward.ended_s, summary),
             Err(reason) => summary.failed = self.fail_batch(&reason),

@@ -21,6 +21,8 @@ pub struct StepSummary {
     pub num_deferred: usize,
     /// Seconds inside the forward pass.
     pub forward_s: f64,
+    /// Of these, seconds of a core that the calling thread had.
+    pub forward_cpu_s: f64,
     /// One entry per sequence that got a token, the finished ones included.
     pub new_tokens: Vec<NewToken>,
     /// Requests that got their last token.

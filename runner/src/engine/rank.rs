@@ -44,6 +44,8 @@ pub(super) enum RankError {
     WarmUp(#[from] goldlap_kernels::model::step::StepError),
     #[error("no coordinator at {endpoint}: {why}")]
     NoCoordinator { endpoint: String, why: String },
+    #[error("cannot start the thread that sends heartbeats: {0}")]
+    Pulse(io::Error),
     #[error(transparent)]
     Link(#[from] LinkError),
 }
@@ -111,7 +113,7 @@ fn live(spec: &RankSpec, log: RankLog) -> Result<(), RankError> {
     let backend = open(spec, log)?;
     let link = register(spec, &backend)?;
     log.line(&format!("registered at {}", spec.coordinator));
-    let pulse = Pulse::start(link, interval, log.clock);
+    let pulse = Pulse::start(link, interval, log.clock).map_err(RankError::Pulse)?;
     Server::new(spec, backend, pulse, log).serve()
 }
 
@@ -122,7 +124,8 @@ fn live_plainly(spec: &RankSpec, log: RankLog, tokenize: Tokenize) -> Result<(),
     let mut link = RankLink::connect(&spec.coordinator, spec.rank)?;
     link.register_plainly()?;
     log.line(&format!("registered at {}, as the original does", spec.coordinator));
-    let pulse = Pulse::start(PlainLink::new(link, tokenize), interval, log.clock);
+    let pulse =
+        Pulse::start(PlainLink::new(link, tokenize), interval, log.clock).map_err(RankError::Pulse)?;
     Server::new(spec, backend, pulse, log).serve()
 }
 

@@ -35,6 +35,8 @@ pub struct Statistics {
     pub max_kv_blocks_used: u64,
     /// Seconds inside forward passes.
     pub step_seconds: f64,
+    /// Seconds of a core that the engine's own thread had inside forward passes.
+    pub forward_cpu_s: f64,
     /// Least work of each step, in order.
     pub step_costs: Vec<StepCost>,
 }
@@ -60,6 +62,7 @@ impl Statistics {
         self.num_requests_finished += step.finished.len() as u64;
         self.max_kv_blocks_used = max_kv_blocks_used as u64;
         self.step_seconds += step.forward_s;
+        self.forward_cpu_s += step.forward_cpu_s;
         self.step_costs.push(cost);
     }
 }

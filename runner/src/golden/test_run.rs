@@ -58,6 +58,7 @@ pub(crate) fn record(platform: &str) -> RunRecord {
         signals: Vec::new(),
         rank_faults: Vec::new(),
         ranks_memory_bytes: None,
+        parent_cpu: None,
     }
 }
 

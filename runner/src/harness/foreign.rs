@@ -54,6 +54,7 @@ pub(super) fn serve_elsewhere(
         signals: Vec::new(),
         rank_faults: Vec::new(),
         ranks_memory_bytes: None,
+        parent_cpu: None,
     };
     Ok(Served { record, log_tails: Vec::new(), decisions: Vec::new() })
 }

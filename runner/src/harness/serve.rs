@@ -16,7 +16,8 @@ use crate::coordinator::{
     CoordinatorHandle, CoordinatorOptions, NotReady, Routing, RoutingDecision, SocketError, spawn,
 };
 use crate::metrics::{
-    Clock, Incident, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome, RequestRecord, RunRecord, WallTime,
+    Clock, Incident, ParentCpu, ParentCpuMeter, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome,
+    RequestRecord, RunRecord, WallTime,
 };
 use crate::plan::CasePlan;
 use crate::report::RankLogTail;
@@ -90,6 +91,8 @@ struct Running {
     startup_s: f64,
     /// Of all ranks, once everything was answered.
     memory_bytes: Option<u64>,
+    /// Of this process, while requests were served.
+    parent_cpu: Option<ParentCpu>,
 }
 
 /// What the fleet said and did while it ended.
@@ -99,6 +102,7 @@ struct Ended {
     signals: Vec<Incident>,
     rank_faults: Vec<String>,
     memory_bytes: Option<u64>,
+    parent_cpu: Option<ParentCpu>,
     log_tails: Vec<RankLogTail>,
     decisions: Vec<RoutingDecision>,
 }
@@ -140,7 +144,8 @@ fn start(inputs: &ServeInputs<'_>) -> Result<Running, ServeError> {
     match coordinator.wait_ready(deadline_s) {
         Ok(ready) => {
             let startup_s = clock.now_s();
-            Ok(Running { clock, deadline_s, coordinator, fleet, ready, startup_s, memory_bytes: None })
+            let (memory_bytes, parent_cpu) = (None, None);
+            Ok(Running { clock, deadline_s, coordinator, fleet, ready, startup_s, memory_bytes, parent_cpu })
         }
         Err(why) => Err(ServeError::NotReady { logs: log_tails(&fleet, &specs), why }),
     }
@@ -176,7 +181,9 @@ fn drive(
     let mut client = Client::connect(running.coordinator.endpoint(), running.clock, CONNECT_TIMEOUT)?;
     client.set_conduct(inputs.workload.conduct(&inputs.plan.workload.conduct));
     let arrival = inputs.plan.workload.arrival;
+    let cpu = ParentCpuMeter::start();
     let records = client.run(&inputs.workload.requests, arrival, running.deadline_s, on_progress);
+    running.parent_cpu = Some(cpu.read());
     running.memory_bytes = proportional_bytes(&running.fleet.pids());
     client.pause()?;
     running.fleet.expect_end();
@@ -187,7 +194,7 @@ fn drive(
 }
 
 fn end(running: Running, requests: &[RequestRecord]) -> Ended {
-    let Running { clock, coordinator, fleet, ready, memory_bytes, .. } = running;
+    let Running { clock, coordinator, fleet, ready, memory_bytes, parent_cpu, .. } = running;
     let lost: Vec<u32> = coordinator.lost_ranks().into_keys().collect();
     let all_answered = requests.iter().all(|request| request.outcome != RequestOutcome::Unanswered);
     let talkers: Vec<u32> = if all_answered { lost.clone() } else { ready.keys().copied().collect() };
@@ -214,7 +221,8 @@ fn end(running: Running, requests: &[RequestRecord]) -> Ended {
         })
     });
     let rank_faults = rank_faults(&fleet_end);
-    Ended { ranks: ranks.collect(), incidents, signals, rank_faults, memory_bytes, log_tails, decisions }
+    let ranks = ranks.collect();
+    Ended { ranks, incidents, signals, rank_faults, memory_bytes, parent_cpu, log_tails, decisions }
 }
 
 fn log_tail(fleet: &Fleet, rank: u32) -> RankLogTail {
@@ -271,6 +279,7 @@ fn record(
         signals: ended.signals,
         rank_faults: ended.rank_faults,
         ranks_memory_bytes: ended.memory_bytes,
+        parent_cpu: ended.parent_cpu,
     }
 }
 

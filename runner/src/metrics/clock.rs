@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
 /// A monotonic clock that started at 0. Copies share the start, so times of different rooms compare.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -25,6 +27,40 @@ impl Clock {
     pub fn until(&self, at_s: f64) -> Duration {
         Duration::try_from_secs_f64(at_s - self.now_s()).unwrap_or(Duration::ZERO)
     }
+}
+
+/// Seconds of a core that something has had: what it needed, however long it waited for its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuTime;
+
+impl CpuTime {
+    /// The calling thread so far.
+    pub fn of_thread_s() -> f64 {
+        seconds(clock_gettime(ClockId::ThreadCPUTime))
+    }
+
+    /// All threads of this process so far, those that have ended included.
+    pub fn of_process_s() -> f64 {
+        seconds(clock_gettime(ClockId::ProcessCPUTime))
+    }
+
+    /// Threads of this process that live and whose name begins with one of `prefixes`; 0 where the system does not tell.
+    pub fn of_threads_s(prefixes: &[&str]) -> f64 {
+        let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
+        let read = |thread: &std::fs::DirEntry, what: &str| std::fs::read_to_string(thread.path().join(what));
+        let is_one = |thread: &std::fs::DirEntry| {
+            read(thread, "comm").is_ok_and(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+        };
+        let nanoseconds = threads.flatten().filter(is_one).filter_map(|thread| {
+            // Nanoseconds on a core, nanoseconds waited for one, turns.
+            read(&thread, "schedstat").ok()?.split(' ').next()?.parse::<f64>().ok()
+        });
+        nanoseconds.sum::<f64>() / 1e9
+    }
+}
+
+fn seconds(time: Timespec) -> f64 {
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// A moment of wall-clock time, UTC. Displays as RFC 3339 to the second: `2026-01-31T09:30:00Z`.
@@ -95,6 +131,23 @@ mod tests {
         assert_eq!(clock.until(-1.0), Duration::ZERO);
         assert_eq!(clock.until(f64::NAN), Duration::ZERO);
         assert!(clock.until(1000.0) > Duration::from_secs(900));
+    }
+
+    #[test]
+    fn a_thread_is_charged_for_its_work_and_not_for_its_sleep() {
+        let work = || (0..2_000_000_u64).fold(0, |sum, i| std::hint::black_box(sum ^ i));
+        let (thread_s, process_s) = (CpuTime::of_thread_s(), CpuTime::of_process_s());
+        std::thread::sleep(Duration::from_millis(50));
+        let slept_s = CpuTime::of_thread_s() - thread_s;
+        let named = std::thread::Builder::new().name("worker-of-test".into()).spawn(move || {
+            work();
+            (CpuTime::of_thread_s(), CpuTime::of_threads_s(&["worker-of-t"]))
+        });
+        let (worked_s, read_s) = named.unwrap().join().unwrap();
+        assert!(slept_s < 0.04, "{slept_s}");
+        assert!(worked_s > 0.0 && CpuTime::of_process_s() - process_s >= worked_s, "{worked_s}");
+        // The file may lag by a tick.
+        assert!(read_s > 0.0 && (read_s - worked_s).abs() < 0.02, "{read_s}, {worked_s}");
     }
 
     #[test]

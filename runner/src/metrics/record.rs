@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::overhead::{ParentCpu, RankCpu};
 use crate::workload::prompts::SkippedConversations;
 
 /// Version of the record's layout; raised on every change that a reader could notice.
@@ -54,6 +55,9 @@ pub struct RunRecord {
     /// `None` where the system does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks_memory_bytes: Option<u64>,
+    /// Processor time of coordinator and client; `None` where the coordinator is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_cpu: Option<ParentCpu>,
 }
 
 /// What became of a workload's sources.
@@ -201,6 +205,9 @@ pub struct RankRecord {
     pub step_costs: Vec<goldlap_kernels::model::step::StepCost>,
     /// Peak resident set, bytes, shared file pages included.
     pub peak_rss_bytes: u64,
+    /// Processor time while it served; `None` of a rank that was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<RankCpu>,
     /// Instruction set or device that ran the kernels.
     pub device: String,
     /// How steps ran as CUDA graphs since the clock started; absent where nothing is captured.

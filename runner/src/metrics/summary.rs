@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::distribution::Distribution;
 use super::efficiency::efficiency;
 use super::measured::Measured;
+use super::overhead::overhead;
 use super::performance::BatchSummary;
 use super::record::{RankRecord, RequestOutcome, RequestRecord, RunRecord};
 
@@ -41,6 +42,9 @@ pub struct Metrics {
     pub goodput: Option<Measured>,
     /// Roofline seconds / wall seconds: see [`efficiency`].
     pub efficiency: Measured,
+    /// Processor time outside the model / all processor time: see [`overhead`].
+    #[serde(default = "unknown_overhead")]
+    pub overhead: Measured,
     /// Peak resident set of the rank that had the largest, bytes.
     pub mem_max_allocated_bytes: Measured,
     /// Prompt tokens computed, over all ranks.
@@ -115,6 +119,7 @@ impl Metrics {
             request_throughput: per_wall(completed.len() as f64),
             goodput: objectives.map(|o| per_wall(good(o))),
             efficiency: efficiency(record, wall_s),
+            overhead: overhead(record),
             mem_max_allocated_bytes: match record.ranks.iter().map(|rank| rank.peak_rss_bytes).max() {
                 Some(bytes) if bytes > 0 => Measured::Value(bytes as f64),
                 Some(_) | None => Measured::not("no rank reported its peak memory"),
@@ -127,6 +132,11 @@ impl Metrics {
             batches: BatchSummary::all(record),
         }
     }
+}
+
+/// Of summaries from before it was measured.
+fn unknown_overhead() -> Measured {
+    Measured::not("it was not measured")
 }
 
 fn over_ranks(record: &RunRecord, count: impl Fn(&RankRecord) -> u64) -> u64 {

@@ -40,6 +40,7 @@ fn record(requests: Vec<RequestRecord>) -> RunRecord {
         signals: Vec::new(),
         rank_faults: Vec::new(),
         ranks_memory_bytes: None,
+        parent_cpu: None,
     }
 }
 

@@ -102,8 +102,11 @@ fn measured(run: Run<'_>) -> String {
     let summary = run.summary;
     let ranks: BTreeSet<u32> = run.record.requests.iter().filter_map(|request| request.rank).collect();
     let shown = |value: &Measured| value.value().map_or_else(|| "-".to_owned(), significant);
+    let overhead = summary.overhead.value();
+    let overhead =
+        overhead.map_or_else(String::new, |share| format!("overhead {} %, ", significant(100.0 * share)));
     format!(
-        "{} of {} requests on {} of {} ranks; {} tok/s, efficiency {}, ttft {} ms, tpot {} ms (medians)",
+        "{} of {} requests on {} of {} ranks; {} tok/s, efficiency {}, {overhead}ttft {} ms, tpot {} ms (medians)",
         summary.num_completed,
         summary.num_requests,
         ranks.len(),

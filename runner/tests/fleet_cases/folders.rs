@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use goldlap::harness::Fate;
-use goldlap::metrics::{Clock, RequestOutcome, RunRecord};
+use goldlap::metrics::{Clock, RequestOutcome, RunRecord, overhead};
 use goldlap::report::CaseOutcome;
 use libtest_mimic::Failed;
 
@@ -85,7 +85,16 @@ fn the_record_says_what_happened() -> Result<(), Failed> {
             rank.rank
         );
         assert!(rank.peak_rss_bytes > 0);
+        let cpu = rank.cpu.ok_or("a rank measures its processor time")?;
+        assert!(0.0 < cpu.overhead_s && cpu.overhead_s < cpu.total_s, "rank {}: {cpu:?}", rank.rank);
     }
+    let parent = record.parent_cpu.ok_or("the parent measures its processor time")?;
+    assert!(parent.coordinator_s + parent.messaging_s <= parent.total_s, "{parent:?}");
+    assert!(
+        overhead(record).value().is_some_and(|share| 0.0 < share && share < 1.0),
+        "{:?}",
+        overhead(record)
+    );
     // Not all of them must have: the first may be done before the last request of the burst is sent.
     assert!((0..3).filter(|rank| served(*rank) > 0).count() > 1, "one rank served everything");
     Ok(())

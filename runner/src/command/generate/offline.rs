@@ -58,6 +58,7 @@ impl Offline<'_> {
             signals: Vec::new(),
             rank_faults: Vec::new(),
             ranks_memory_bytes: None,
+            parent_cpu: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! beating heart would lie: after [`LONGEST_STEP_S`] in one step the side thread falls silent, and the coordinator
 //! sees a dead rank.
 
+use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::coordinator::wire::{FinalReply, PartialReply, RankCommand, RankStats};
 use crate::coordinator::{LinkError, RankLink};
 use crate::engine::CacheChanges;
-use crate::metrics::{Clock, RankRecord};
+use crate::metrics::{Clock, PULSE_THREAD, RankRecord};
 
 /// No honest step takes longer: a prompt of 16,384 tokens through 583 M parameters is 2e13 operations,
 /// ten minutes at 32 GFLOP/s.
@@ -89,7 +90,7 @@ impl<L: Link> Heart<L> {
 
 impl<L: Link> Pulse<L> {
     /// Takes the registered link over; a heartbeat goes out every `interval` from now on.
-    pub(super) fn start(link: L, interval: Duration, clock: Clock) -> Self {
+    pub(super) fn start(link: L, interval: Duration, clock: Clock) -> io::Result<Self> {
         let heart = Arc::new(Mutex::new(Heart {
             link,
             clock,
@@ -100,14 +101,15 @@ impl<L: Link> Pulse<L> {
         }));
         let (life, ended) = mpsc::channel();
         let side_heart = Arc::clone(&heart);
-        let side = thread::spawn(move || {
+        let beat = move || {
             while ended.recv_timeout(interval / 4) == Err(RecvTimeoutError::Timeout) {
                 // While the engine loop holds the lock it is awake, and beats by itself.
                 // A broken link shows there too, with a reason.
                 let _result = lock(&side_heart).beat_if_due();
             }
-        });
-        Self { heart, life, side }
+        };
+        let side = thread::Builder::new().name(PULSE_THREAD.into()).spawn(beat)?;
+        Ok(Self { heart, life, side })
     }
 
     /// The next command. With `wait`, sleeps until one comes or the next heartbeat is due; `None` if none came.

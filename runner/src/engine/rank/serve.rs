@@ -7,7 +7,7 @@ use super::{RankError, RankLog};
 use crate::coordinator::LinkError;
 use crate::coordinator::wire::{ControlSignal, FinalReply, RankCommand, RankStats};
 use crate::engine::{Backend, Engine, StepSummary, fault};
-use crate::metrics::RankRecord;
+use crate::metrics::{RankCpuMeter, RankRecord};
 use crate::topology::{Fault, RankSpec};
 
 pub(super) struct Server<L: Link> {
@@ -47,6 +47,7 @@ impl<L: Link> Server<L> {
 
     /// Serves until STOP, then reports.
     pub(super) fn serve(mut self) -> Result<(), RankError> {
+        let cpu = RankCpuMeter::start();
         while self.lifecycle != Lifecycle::Stopped {
             self.obey_commands()?;
             if self.engine.has_work() && self.lifecycle == Lifecycle::Running {
@@ -57,7 +58,8 @@ impl<L: Link> Server<L> {
         if dropped > 0 {
             self.log.line(&format!("STOP drops {dropped} unfinished requests"));
         }
-        let record = self.record();
+        let forward_s = self.engine.statistics().forward_cpu_s;
+        let record = RankRecord { cpu: Some(cpu.read(forward_s)), ..self.record() };
         Ok(self.pulse.end(record)?)
     }
 
@@ -208,6 +210,7 @@ impl<L: Link> Server<L> {
             step_seconds: statistics.step_seconds,
             step_costs: statistics.step_costs.clone(),
             peak_rss_bytes: peak_rss_bytes(),
+            cpu: None,
             device: self.device.clone(),
             graphs: self.engine.graph_counts(),
         }

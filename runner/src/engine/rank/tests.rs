@@ -142,7 +142,7 @@ fn start(spec: RankSpec, step: Duration) -> Rank {
             num_kv_blocks: LIMITS.num_usable_blocks + 1,
         };
         let link = FakeLink { commands: rank_commands, sent: rank_sent };
-        let pulse = Pulse::start(link, heartbeat_interval(spec.heartbeat_s)?, log.clock);
+        let pulse = Pulse::start(link, heartbeat_interval(spec.heartbeat_s)?, log.clock).unwrap();
         Server::new(&spec, backend, pulse, log).serve()
     });
     Rank { commands, sent, thread }
