@@ -13,9 +13,7 @@ pub use clock::{Clock, CpuTime, WallTime};
 pub use distribution::{Distribution, Percentile, Statistic, median, min_samples};
 pub use efficiency::{efficiency, roofline_seconds};
 pub use measured::{Measured, significant};
-pub use overhead::{
-    COORDINATOR_THREAD, PULSE_THREAD, ParentCpu, ParentCpuMeter, RankCpu, RankCpuMeter, overhead,
-};
+pub use overhead::{COORDINATOR_THREAD, ParentCpu, ParentCpuMeter, RankCpu, RankCpuMeter, overhead};
 pub use performance::{BatchMetric, BatchSummary, batch_faults};
 pub use record::*;
 pub use summary::{Metrics, Objectives};

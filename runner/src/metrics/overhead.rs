@@ -7,12 +7,8 @@ use super::clock::CpuTime;
 use super::measured::Measured;
 use super::record::RunRecord;
 
-/// What libzmq calls its threads.
-const MESSAGING_THREADS: [&str; 1] = ["ZMQ"];
-/// Of a rank: libzmq's, and the one that keeps its heart beating.
-const RANK_THREADS: [&str; 2] = ["ZMQ", PULSE_THREAD];
-/// Name of the thread that keeps a rank's heart beating.
-pub const PULSE_THREAD: &str = "pulse";
+/// Threads of the CPU backend, which compute a model's steps beside the thread that asks for them.
+const MODEL_THREADS: [&str; 1] = ["goldlap-cpu-"];
 /// Name of the coordinator's thread.
 pub const COORDINATOR_THREAD: &str = "coordinator";
 
@@ -21,7 +17,8 @@ pub const COORDINATOR_THREAD: &str = "coordinator";
 pub struct RankCpu {
     /// All of its threads.
     pub total_s: f64,
-    /// Everything but the model's steps and the threads that compute them: scheduling, messages, heartbeats.
+    /// Everything but the model's steps and the threads that compute them: scheduling, messages (libzmq's threads included),
+    /// heartbeats.
     pub overhead_s: f64,
 }
 
@@ -32,34 +29,25 @@ pub struct ParentCpu {
     pub total_s: f64,
     /// Of that, the coordinator's own thread.
     pub coordinator_s: f64,
-    /// Of that, libzmq's threads.
-    pub messaging_s: f64,
 }
 
-/// Measures a rank; lives in the thread that steps the engine.
+/// Measures a rank.
 pub struct RankCpuMeter {
     process_s: f64,
-    thread_s: f64,
-    others_s: f64,
+    model_threads_s: f64,
 }
 
 impl RankCpuMeter {
     /// The rank serves from now on.
     pub fn start() -> Self {
-        Self {
-            process_s: CpuTime::of_process_s(),
-            thread_s: CpuTime::of_thread_s(),
-            others_s: CpuTime::of_threads_s(&RANK_THREADS),
-        }
+        Self { process_s: CpuTime::of_process_s(), model_threads_s: CpuTime::of_threads_s(&MODEL_THREADS) }
     }
 
-    /// Until now; this thread had `forward_s` inside the model.
+    /// Until now; the thread that steps the engine had `forward_s` inside the model.
     pub fn read(&self, forward_s: f64) -> RankCpu {
-        let around_model_s = CpuTime::of_thread_s() - self.thread_s - forward_s;
-        RankCpu {
-            total_s: CpuTime::of_process_s() - self.process_s,
-            overhead_s: around_model_s + CpuTime::of_threads_s(&RANK_THREADS) - self.others_s,
-        }
+        let total_s = CpuTime::of_process_s() - self.process_s;
+        let model_threads_s = CpuTime::of_threads_s(&MODEL_THREADS) - self.model_threads_s;
+        RankCpu { total_s, overhead_s: (total_s - forward_s - model_threads_s).max(0.0) }
     }
 }
 
@@ -78,7 +66,6 @@ impl ParentCpuMeter {
         ParentCpu {
             total_s: now.total_s - start.total_s,
             coordinator_s: now.coordinator_s - start.coordinator_s,
-            messaging_s: now.messaging_s - start.messaging_s,
         }
     }
 
@@ -86,13 +73,15 @@ impl ParentCpuMeter {
         ParentCpu {
             total_s: CpuTime::of_process_s(),
             coordinator_s: CpuTime::of_threads_s(&[COORDINATOR_THREAD]),
-            messaging_s: CpuTime::of_threads_s(&MESSAGING_THREADS),
         }
     }
 }
 
 /// Processor time outside the model over all processor time, both of all ranks and of the parent.
 pub fn overhead(record: &RunRecord) -> Measured {
+    if record.platform != "cpu" {
+        return Measured::not("the model ran on a device, not on the processor");
+    }
     let Some(parent) = record.parent_cpu else {
         return Measured::not("the processor time of coordinator and client was not measured");
     };
@@ -113,7 +102,7 @@ mod tests {
     fn overhead_is_what_did_not_go_into_the_model() {
         let mut run = record("cpu");
         assert_eq!(overhead(&run).value(), None);
-        run.parent_cpu = Some(ParentCpu { total_s: 1.0, coordinator_s: 0.25, messaging_s: 0.5 });
+        run.parent_cpu = Some(ParentCpu { total_s: 1.0, coordinator_s: 0.25 });
         assert_eq!(overhead(&run).value(), None, "a lost rank reports nothing");
         run.ranks[0].cpu = Some(RankCpu { total_s: 99.0, overhead_s: 1.5 });
         assert_eq!(overhead(&run).value(), Some(0.025));

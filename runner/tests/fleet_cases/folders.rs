@@ -89,7 +89,7 @@ fn the_record_says_what_happened() -> Result<(), Failed> {
         assert!(0.0 < cpu.overhead_s && cpu.overhead_s < cpu.total_s, "rank {}: {cpu:?}", rank.rank);
     }
     let parent = record.parent_cpu.ok_or("the parent measures its processor time")?;
-    assert!(parent.coordinator_s + parent.messaging_s <= parent.total_s, "{parent:?}");
+    assert!(parent.coordinator_s < parent.total_s, "{parent:?}");
     assert!(
         overhead(record).value().is_some_and(|share| 0.0 < share && share < 1.0),
         "{:?}",

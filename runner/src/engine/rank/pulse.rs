@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::coordinator::wire::{FinalReply, PartialReply, RankCommand, RankStats};
 use crate::coordinator::{LinkError, RankLink};
 use crate::engine::CacheChanges;
-use crate::metrics::{Clock, PULSE_THREAD, RankRecord};
+use crate::metrics::{Clock, RankRecord};
 
 /// No honest step takes longer: a prompt of 16,384 tokens through 583 M parameters is 2e13 operations,
 /// ten minutes at 32 GFLOP/s.
@@ -108,7 +108,7 @@ impl<L: Link> Pulse<L> {
                 let _result = lock(&side_heart).beat_if_due();
             }
         };
-        let side = thread::Builder::new().name(PULSE_THREAD.into()).spawn(beat)?;
+        let side = thread::Builder::new().name("pulse".into()).spawn(beat)?;
         Ok(Self { heart, life, side })
     }
 
