@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what the runner costs besides the kernels, in seconds and in instructions; and the kernels beside a peer's.
+//! `cargo xtask bench`: what the runner costs besides the kernels, in seconds and in instructions; and the kernels, operator by operator
+//! and beside a peer's.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -6,8 +7,11 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
+mod all;
 mod instructions;
+mod operators;
 mod overhead;
+mod section;
 mod versus;
 
 /// `cargo xtask bench`.
@@ -24,6 +28,10 @@ pub(crate) struct Bench {
 enum What {
     /// Measure coordinator, engine and discovery, and write the figures into PERFORMANCE.md.
     Overhead,
+    /// Measure every CPU operator on every instruction set.
+    Operators(operators::Operators),
+    /// Measure everything that PERFORMANCE.md tabulates, and write it there.
+    All(all::All),
     /// Count the instructions of hot paths under valgrind; fails where one needs more than its committed count.
     Instructions(instructions::Instructions),
 }
@@ -33,6 +41,8 @@ impl Bench {
         match self.what {
             None => self.versus.run(),
             Some(What::Overhead) => overhead::run(),
+            Some(What::Operators(command)) => command.run(),
+            Some(What::All(command)) => command.run(),
             Some(What::Instructions(command)) => command.run(),
         }
     }

@@ -10,7 +10,7 @@ use goldlap_kernels::ops::sampling::{SampleRow, Sampling};
 use goldlap_kernels::ops::top_n::{TopN, TopRow};
 
 use crate::measure::{Measure, Work};
-use crate::operands::{CONFIG, Sequences, floats, halves, loaded, matrices};
+use crate::operands::{CONFIG, Sequences, counted, floats, halves, loaded, matrices};
 
 const PLAIN: SampleArgs =
     SampleArgs { temperature: 0.8, top_k: 0, top_p: 0.0, seed: 1, request_key: 2, position: 3 };
@@ -49,7 +49,7 @@ fn lm_head(measure: &mut Measure<'_>, rows: usize, keeps: bool) {
         let input = halves(rows * row_stride(hidden));
         (matrices(layout), loaded(&batch), input, floats(slots * vocab), Vec::new())
     };
-    let name = format!("{rows} rows{}", if keeps { ", logits kept" } else { "" });
+    let name = format!("{}{}", counted(rows), if keeps { ", logits kept" } else { "" });
     measure.operator("lm_head", &name, work, prepare, |backend, state, _| {
         let (weight, batch, input, logits, statistics) = state;
         backend.lm_head(LmHead { batch, input, weight: &weight[0], logits, statistics })

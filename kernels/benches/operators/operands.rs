@@ -12,6 +12,11 @@ use goldlap_kernels::ops::matrix::{MatrixLayout, PackedMatrix, SharedBytes};
 pub(crate) const CONFIG: GptConfig = GptConfig::GPT_583M;
 pub(crate) const BLOCK_SIZE: usize = 256;
 
+/// `1 row`, `8 rows`: how cases are named.
+pub(crate) fn counted(rows: usize) -> String {
+    format!("{rows} row{}", if rows == 1 { "" } else { "s" })
+}
+
 /// A backend for what is not measured.
 pub(crate) fn helper() -> CpuBackend {
     CpuBackend::new(Isa::best(), 1).expect("an available instruction set")

@@ -7,7 +7,7 @@ use goldlap_kernels::ops::matrix::MatrixLayout;
 use goldlap_kernels::ops::row_stride;
 
 use crate::measure::{Measure, Work};
-use crate::operands::{CONFIG, floats, halves, matrices};
+use crate::operands::{CONFIG, counted, floats, halves, matrices};
 
 const ROWS: [usize; 4] = [1, 8, 32, 512];
 
@@ -24,18 +24,18 @@ pub(crate) fn measure(measure: &mut Measure<'_>) {
     let (queries, qkv) = (CONFIG.query_size(), CONFIG.query_size() + 2 * CONFIG.kv_size());
     for (name, outputs, inputs, to) in [
         ("qkv", qkv, hidden, To::Floats),
-        ("attention output", hidden, queries, To::Residual),
+        ("output", hidden, queries, To::Residual),
         ("mlp in", ffn, hidden, To::Activated(CONFIG.activation)),
         ("mlp out", hidden, ffn, To::Residual),
     ] {
         for rows in ROWS {
-            product(measure, "matmul", &format!("{name}, {rows} rows"), (outputs, inputs), rows, to);
+            product(measure, "matmul", &format!("{name}, {}", counted(rows)), (outputs, inputs), rows, to);
         }
     }
     // One pair of inputs: little but the epilogue remains.
     let activated = [Activation::SwiGlu, Activation::GeluTanh, Activation::Gelu, Activation::SquaredRelu];
     for activation in activated {
-        let name = format!("{activation:?}, 32 rows");
+        let name = format!("{activation:?}, {}", counted(32));
         product(measure, "activation", &name, (ffn, 2), 32, To::Activated(activation));
     }
 }

@@ -10,7 +10,7 @@ use goldlap_kernels::ops::rotary::{
 use goldlap_kernels::ops::row_stride;
 
 use crate::measure::{Measure, Work};
-use crate::operands::{CONFIG, Sequences, floats, halves, helper, matrices};
+use crate::operands::{CONFIG, Sequences, counted, floats, halves, helper, matrices};
 
 const ROWS: [usize; 3] = [1, 32, 512];
 const FREQUENCIES: RotaryFrequencies =
@@ -43,7 +43,7 @@ fn embedding(measure: &mut Measure<'_>, rows: usize) {
     let layout = MatrixLayout { outputs: CONFIG.vocab_size, inputs: hidden, gated: false };
     let work = Work { bytes: rows * hidden * (2 + 4), flops: 0 };
     let prepare = || (matrices(layout), prompt(rows).batch(), floats(rows * hidden));
-    measure.operator("embedding", &format!("{rows} rows"), work, prepare, |backend, state, _| {
+    measure.operator("embedding", &counted(rows), work, prepare, |backend, state, _| {
         let (table, batch, hidden) = state;
         backend.embed(Embedding { batch, token_table: &table[0], position_table: None, hidden })
     });
@@ -56,7 +56,7 @@ fn norm(measure: &mut Measure<'_>, name: &str, kind: NormKind, rows: usize) {
         let output = halves(rows * row_stride(width));
         (prompt(rows).batch(), floats(width), floats(rows * width), output)
     };
-    measure.operator("norm", &format!("{name}, {rows} rows"), work, prepare, |backend, state, _| {
+    measure.operator("norm", &format!("{name}, {}", counted(rows)), work, prepare, |backend, state, _| {
         let (batch, weight, input, output) = state;
         backend.norm(Norm {
             batch,
@@ -75,7 +75,7 @@ fn norm(measure: &mut Measure<'_>, name: &str, kind: NormKind, rows: usize) {
 fn angles(measure: &mut Measure<'_>, rows: usize) {
     let work = Work { bytes: rows * FREQUENCIES.dim * 4, flops: 0 };
     let prepare = || (prompt(rows).batch(), floats(rows * FREQUENCIES.dim));
-    measure.operator("rotary_angles", &format!("{rows} rows"), work, prepare, |backend, state, _| {
+    measure.operator("rotary_angles", &counted(rows), work, prepare, |backend, state, _| {
         let (batch, angles) = state;
         backend.rotary_angles(RotaryAngles { batch, frequencies: FREQUENCIES, angles })
     });
@@ -91,7 +91,7 @@ fn rotate(measure: &mut Measure<'_>, rows: usize, has_norm: bool) {
         let qkv = floats(rows * width);
         (prompt(rows).batch(), floats(rows * dim), qkv, queries, cache, floats(dim))
     };
-    let name = format!("{rows} rows{}", if has_norm { ", normalised heads" } else { "" });
+    let name = format!("{}{}", counted(rows), if has_norm { ", normalised heads" } else { "" });
     measure.operator("rotate_and_append", &name, work, prepare, |backend, state, _| {
         let (batch, angles, qkv, queries, cache, weight) = state;
         let norm = HeadNorm { query_weight: &*weight, key_weight: &*weight, epsilon: CONFIG.norm_epsilon };

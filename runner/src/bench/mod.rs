@@ -227,6 +227,29 @@ impl Bench {
         Ok(pass)
     }
 
+    /// The workload's prompt, and the logprob of each of its tokens but the first; to compare with another implementation.
+    ///
+    /// # Errors
+    /// A step failed.
+    pub fn prompt_logprobs(&mut self) -> Result<(Vec<u32>, Vec<f32>), BenchError> {
+        let (sequence, length) = (self.workload.sequences(), self.workload.prompt);
+        let tokens: Vec<u32> = (0..length).map(|position| self.token(sequence, position)).collect();
+        let mut logprobs = Vec::with_capacity(length);
+        for start in (0..length).step_by(PREFILL_CHUNK) {
+            let end = length.min(start + PREFILL_CHUNK);
+            let slice = SequenceSlice {
+                tokens: &tokens[start..end],
+                start,
+                block_table: &self.tables[sequence],
+                targets: &tokens[start + 1..length.min(end + 1)],
+                sample: None,
+            };
+            let outputs = self.model.step(&[slice])?;
+            logprobs.extend(outputs.into_iter().flat_map(|output| output.target_logprobs));
+        }
+        Ok((tokens, logprobs))
+    }
+
     /// Fills the caches of all sequences with their context; a pass each.
     ///
     /// # Errors

@@ -1,17 +1,20 @@
-//! `cargo xtask bench --versus llama.cpp`: our kernels and a peer's on this machine, alternating, as a table.
+//! `cargo xtask bench --versus PEER`: our kernels and a peer's on this machine, alternating, as a table.
 //!
-//! The model is the random 583M GPT in bf16: ours from the cache of packed weights, the peer's the same tensors as GGUF. A pair
-//! is one pass of ours and one process of llama-batched-bench, so that both meet the same neighbours; a ratio
-//! is the median of the pairs' ratios. Our model sleeps while the peer runs.
+//! The model is the random 583M GPT in bf16: ours from the cache of packed weights, the peer's the same tensors as GGUF or as a
+//! Hugging Face folder. A pair is one pass of ours and one of the peer, so that both meet the same neighbours; a ratio is the median
+//! of the pairs' ratios. Our model sleeps while the peer runs, and the other way round.
 
 mod gguf;
+mod kind;
+mod llama_cpp;
 mod peer;
-mod section;
+mod table;
+mod transformers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use goldlap::bench::{Bench, Figures, Pass, Workload};
 use goldlap::harness::{PreparedModel, between, machine_limits, num_cores};
@@ -21,36 +24,48 @@ use goldlap_kernels::model::config::GptConfig;
 use goldlap_kernels::model::store::Store;
 use serde::{Deserialize, Serialize};
 
+use super::section;
+use kind::Kind;
+use llama_cpp::LlamaCpp;
 use peer::{Peer, PeerPass};
+use transformers::Transformers;
 
 const CONFIG: GptConfig = GptConfig::GPT_583M;
 const SEED: u64 = 42;
 const STD: f64 = 0.02;
+const THREADS: usize = 2;
+const PAIRS: usize = 3;
+/// Logprobs of another bf16 implementation lie closer; those of another model do not.
+const LOGPROB_TOLERANCE: f64 = 0.1;
 
 /// Whom we are compared with.
 #[derive(Clone, Copy, ValueEnum)]
 enum Versus {
     #[value(name = "llama.cpp")]
     LlamaCpp,
+    Transformers,
 }
 
 /// Measures the 583M model and prints the table: goal, ours, the peer's, ratio.
 #[derive(Args)]
 pub(crate) struct BenchPeers {
     /// The peer
-    #[arg(long, value_enum, requires = "peer_bin")]
+    #[arg(long, value_enum)]
     versus: Option<Versus>,
-    /// Folder with the peer's llama-batched-bench, built with native flags
-    #[arg(long, value_name = "DIR")]
+    /// llama.cpp: folder with its llama-batched-bench, built with native flags
+    #[arg(long, value_name = "DIR", required_if_eq("versus", "llama.cpp"))]
     peer_bin: Option<PathBuf>,
-    /// Folder with a llama-batched-bench built without AVX-512, for the AVX2 row
+    /// llama.cpp: folder with a llama-batched-bench built without AVX-512, for the AVX2 rows
     #[arg(long, value_name = "DIR")]
     peer_avx2_bin: Option<PathBuf>,
+    /// transformers: a Python that has it, and torch
+    #[arg(long, value_name = "FILE", required_if_eq("versus", "transformers"))]
+    python: Option<PathBuf>,
     /// Threads of both
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = THREADS)]
     threads: usize,
     /// Pairs of the short measurements
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = PAIRS)]
     pairs: usize,
     /// Leave out the long contexts, which take half of the time
     #[arg(long)]
@@ -61,14 +76,6 @@ pub(crate) struct BenchPeers {
     /// Measure this one workload and print JSON: how the command calls itself on another instruction set
     #[arg(long, value_enum, hide = true)]
     only: Option<Kind>,
-}
-
-/// A workload of the table.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    Short,
-    Long,
-    Avx2,
 }
 
 /// Pairs of one figure.
@@ -84,67 +91,71 @@ struct Comparison {
     share_of_peak: f64,
 }
 
-impl Kind {
-    fn workload(self) -> Workload {
-        match self {
-            Self::Short => Workload { prompt: 512, generate: 32, batches: vec![1, 8, 32], context: 512 },
-            Self::Long => Workload { prompt: 512, generate: 8, batches: vec![8], context: 4096 },
-            Self::Avx2 => Workload { prompt: 512, generate: 16, batches: vec![1, 8], context: 512 },
-        }
-    }
-
-    fn pairs(self, pairs: usize) -> usize {
-        if self == Self::Long { 1 } else { pairs }
-    }
-
-    fn label(self, what: &str) -> String {
-        match self {
-            Self::Short | Self::Long => what.to_owned(),
-            Self::Avx2 => format!("AVX2 only: {what}"),
-        }
-    }
-
-    fn prefill_goal(self) -> &'static str {
-        match self {
-            Self::Short => "1.35 x, 75 % of peak",
-            Self::Long => "2 x",
-            Self::Avx2 => "1.2 x",
-        }
-    }
-
-    fn decode_goal(self, batch: usize) -> &'static str {
-        match (self, batch) {
-            (Self::Short, 1) => "1.3 x, 85 % of bandwidth",
-            (Self::Short, _) => "1.8 x",
-            (Self::Long, _) => "5 x",
-            (Self::Avx2, _) => "1.2 x",
-        }
-    }
-}
-
 impl BenchPeers {
+    /// The whole section on llama.cpp, written.
+    pub(super) fn llama_cpp(bin: &Path, avx2_bin: Option<&Path>) -> Self {
+        let peer_bin = Some(bin.to_path_buf());
+        Self { peer_bin, peer_avx2_bin: avx2_bin.map(Path::to_path_buf), ..Self::of(Versus::LlamaCpp) }
+    }
+
+    /// The whole section on transformers, written.
+    pub(super) fn transformers(python: &Path) -> Self {
+        Self { python: Some(python.to_path_buf()), ..Self::of(Versus::Transformers) }
+    }
+
+    fn of(versus: Versus) -> Self {
+        Self {
+            versus: Some(versus),
+            peer_bin: None,
+            peer_avx2_bin: None,
+            python: None,
+            threads: THREADS,
+            pairs: PAIRS,
+            short: false,
+            write: true,
+            only: None,
+        }
+    }
+
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        let (Some(Versus::LlamaCpp), Some(peer_bin)) = (self.versus, &self.peer_bin) else {
-            bail!("expected `overhead`, `instructions`, or --versus llama.cpp --peer-bin DIR");
+        let Some(versus) = self.versus else {
+            bail!(
+                "expected `operators`, `overhead`, `instructions`, `all`, or --versus llama.cpp | transformers"
+            );
         };
+        let mut peer = self.peer(versus)?;
         if let Some(kind) = self.only {
-            println!("{}", serde_json::to_string(&self.compare(kind, peer_bin)?)?);
+            println!("{}", serde_json::to_string(&self.compare(kind, &mut *peer)?)?);
             return Ok(ExitCode::SUCCESS);
         }
         let limits = machine_limits(self.threads).map_err(anyhow::Error::msg)?;
-        let mut rows = self.compare(Kind::Short, peer_bin)?;
+        let mut rows = self.compare(Kind::Short, &mut *peer)?;
         if !self.short {
-            rows.extend(self.compare(Kind::Long, peer_bin)?);
+            rows.extend(self.compare(Kind::Long, &mut *peer)?);
         }
-        if let Some(bin) = &self.peer_avx2_bin {
+        if let Some(bin) = self.peer_avx2_bin.as_ref().filter(|_| matches!(versus, Versus::LlamaCpp)) {
             rows.extend(self.on_avx2(bin)?);
         }
-        let text = section::render(&rows, &limits, &Peer::new(peer_bin, Path::new(""))?.version()?);
+        let text = table::render(&rows, &limits, (peer.name(), &peer.version()?));
         print!("{text}");
         if self.write {
-            section::replace(&crate::workspace_root().join("PERFORMANCE.md"), &text)?;
+            section::write(&format!("--versus {}", peer.name()), &text)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn peer(&self, versus: Versus) -> Result<Box<dyn Peer>> {
+        Ok(match versus {
+            Versus::LlamaCpp => {
+                let bin = self.peer_bin.as_ref().context("--peer-bin is missing")?;
+                Box::new(LlamaCpp::new(bin, &gguf::of_random_model(&CONFIG, SEED, STD)?, self.threads)?)
+            }
+            Versus::Transformers => {
+                let python = self.python.as_ref().context("--python is missing")?;
+                let folder = transformers::folder_of_random_model(&CONFIG, SEED, STD)?;
+                Box::new(Transformers::start(python, &folder, self.threads)?)
+            }
+        })
     }
 
     /// This very program again: the instruction set is chosen by the environment.
@@ -162,22 +173,24 @@ impl BenchPeers {
         serde_json::from_slice(&output.stdout).context("the AVX2 measurement's output")
     }
 
-    fn compare(&self, kind: Kind, bin: &Path) -> Result<Vec<Comparison>> {
+    fn compare(&self, kind: Kind, peer: &mut dyn Peer) -> Result<Vec<Comparison>> {
         let workload = kind.workload();
         let store = Store::open()?;
         let model = ModelPlan::Random { config: CONFIG, seed: SEED, init_method_std: STD };
         let model = PreparedModel::prepare(&model, &store, num_cores())?;
-        let peer = Peer::new(bin, &gguf::of_random_model(&CONFIG, SEED, STD)?)?;
         let kv_bytes = 4 * CONFIG.num_layers as u64 * CONFIG.kv_size() as u64;
         eprintln!("opening our model and filling {} contexts of {}", workload.sequences(), workload.context);
         let mut ours = Bench::open(&Platform::Cpu, model.path(), self.threads, kv_bytes, &workload, 0)?;
+        if kind == Kind::Short {
+            compare_logprobs(&mut ours, peer)?;
+        }
         let before = machine_limits(self.threads).map_err(anyhow::Error::msg)?;
         let mut fill = ours.fill()?;
         let mut pairs =
             Pairs { prefill: Vec::new(), decode: vec![Vec::new(); workload.batches.len()], peer: Vec::new() };
         for pair in 0..kind.pairs(self.pairs) {
             eprintln!("pair {}", pair + 1);
-            pairs.peer.push(peer.run(&workload, self.threads)?);
+            pairs.peer.push(peer.run(&workload)?);
             for (decode, &batch) in pairs.decode.iter_mut().zip(&workload.batches) {
                 decode.push(ours.decode(batch)?);
             }
@@ -187,8 +200,24 @@ impl BenchPeers {
             });
         }
         let after = machine_limits(self.threads).map_err(anyhow::Error::msg)?;
-        pairs.compare(kind, &workload, &between(before, after))
+        pairs.compare(kind, &workload, &between(before, after), peer)
     }
+}
+
+/// Both must compute the same thing. In bf16 they round in different places, so logprobs differ a little.
+fn compare_logprobs(ours: &mut Bench, peer: &mut dyn Peer) -> Result<()> {
+    let (tokens, logprobs) = ours.prompt_logprobs()?;
+    let Some(theirs) = peer.prompt_logprobs(&tokens)? else { return Ok(()) };
+    let distance = |(ours, theirs): (&f32, &f32)| f64::from((ours - theirs).abs());
+    let distances: Vec<f64> = logprobs.iter().zip(&theirs).map(distance).collect();
+    let largest = distances.iter().copied().fold(0.0, f64::max);
+    let mean = distances.iter().sum::<f64>() / distances.len() as f64;
+    eprintln!(
+        "logprobs of {} prompt tokens differ by at most {largest:.4}, {mean:.4} on average",
+        distances.len()
+    );
+    ensure!(largest <= LOGPROB_TOLERANCE, "expected at most {LOGPROB_TOLERANCE}: not the same model");
+    Ok(())
 }
 
 /// Passes, one of each a pair.
@@ -200,18 +229,24 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn compare(&self, kind: Kind, workload: &Workload, limits: &MachineLimits) -> Result<Vec<Comparison>> {
+    fn compare(
+        &self,
+        kind: Kind,
+        workload: &Workload,
+        limits: &MachineLimits,
+        peer: &dyn Peer,
+    ) -> Result<Vec<Comparison>> {
         let (context, mut rows) = (workload.context, Vec::new());
         let peers = |index: usize, value: fn(&PeerPass) -> f64| -> Vec<f64> {
             self.peer.iter().filter_map(|passes| passes.get(index).map(value)).collect()
         };
         let figure = kind.label(&format!("prefill of {context} tokens"));
         let prefill = peers(0, |pass| pass.prefill);
-        rows.push(Comparison::new(figure, kind.prefill_goal(), &self.prefill, prefill, limits)?);
+        rows.push(Comparison::new(figure, peer.goal(kind, None), &self.prefill, prefill, limits)?);
         for (index, (&batch, passes)) in workload.batches.iter().zip(&self.decode).enumerate() {
             let figure = kind.label(&format!("decode, batch {batch}, {context} cached tokens each"));
             let decode = peers(index, |pass| pass.decode);
-            rows.push(Comparison::new(figure, kind.decode_goal(batch), passes, decode, limits)?);
+            rows.push(Comparison::new(figure, peer.goal(kind, Some(batch)), passes, decode, limits)?);
         }
         Ok(rows)
     }

@@ -1,86 +1,39 @@
-//! llama.cpp's llama-batched-bench: one process a pair, its JSON lines read.
+//! Another implementation on the same machine: what it is asked for, and what it answers.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use goldlap::bench::Workload;
 use serde::Deserialize;
 
-/// The peer's program and model.
-pub(super) struct Peer {
-    program: PathBuf,
-    model: PathBuf,
+use super::kind::Kind;
+
+/// Runs workloads with the same weights and as many threads as ours.
+pub(super) trait Peer {
+    /// As in `--versus`.
+    fn name(&self) -> &'static str;
+
+    /// The factor, and whatever else is to be reached: in prefill, or in decode of a batch of that size.
+    fn goal(&self, kind: Kind, decode: Option<usize>) -> &'static str;
+
+    /// Release, as it says itself.
+    fn version(&self) -> Result<String>;
+
+    /// A pass of the workload: the prefill of one context, and decode for each batch size.
+    fn run(&mut self, workload: &Workload) -> Result<Vec<PeerPass>>;
+
+    /// Logprobs of a prompt's tokens but the first; `None` from a peer that does not tell.
+    fn prompt_logprobs(&mut self, tokens: &[u32]) -> Result<Option<Vec<f32>>> {
+        let _ = tokens;
+        Ok(None)
+    }
 }
 
-/// Tokens per second of one batch size.
+/// Tokens per second of one batch size. The names are those of llama-batched-bench.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 pub(super) struct PeerPass {
     #[serde(rename = "pl")]
-    batch: usize,
+    pub(super) batch: usize,
     #[serde(rename = "speed_pp")]
     pub(super) prefill: f64,
     #[serde(rename = "speed_tg")]
     pub(super) decode: f64,
-}
-
-impl Peer {
-    pub(super) fn new(bin: &Path, model: &Path) -> Result<Self> {
-        let program = bin.join("llama-batched-bench");
-        ensure!(program.is_file(), "{} is not there: PERFORMANCE.md says how to build it", program.display());
-        Ok(Self { program, model: model.to_path_buf() })
-    }
-
-    /// What the program says of itself.
-    pub(super) fn version(&self) -> Result<String> {
-        let output = Command::new(&self.program).arg("--version").output()?;
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text);
-        let line = text.lines().find(|line| line.contains("version")).unwrap_or("version unknown");
-        Ok(line.trim().to_owned())
-    }
-
-    /// A pass of the workload. The prompt is computed once and copied to all sequences (`-pps`, each in a cache of its
-    /// own), which leaves its speed what it is and saves time.
-    pub(super) fn run(&self, workload: &Workload, threads: usize) -> Result<Vec<PeerPass>> {
-        let list: Vec<String> = workload.batches.iter().map(usize::to_string).collect();
-        let cells = workload.sequences() * (workload.context + workload.generate + 256);
-        let output = Command::new(&self.program)
-            .arg("-m")
-            .arg(&self.model)
-            .args(["-c", &cells.to_string(), "-b", "2048", "-ub", "512", "-pps"])
-            .args(["-npp", &workload.context.to_string(), "-ntg", &workload.generate.to_string()])
-            .args(["-npl", &list.join(","), "-t", &threads.to_string(), "-tb", &threads.to_string()])
-            .args(["--output-format", "jsonl"])
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("starting {}", self.program.display()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let tail: Vec<&str> = complaint.lines().rev().take(3).collect();
-        ensure!(output.status.success(), "llama-batched-bench ended with {}: {tail:?}", output.status);
-        let passes = read_passes(&text)?;
-        let batches: Vec<usize> = passes.iter().map(|pass| pass.batch).collect();
-        ensure!(batches == workload.batches, "expected batches {:?}, got {batches:?}", workload.batches);
-        Ok(passes)
-    }
-}
-
-/// The lines that are objects; the others are chatter.
-fn read_passes(text: &str) -> Result<Vec<PeerPass>> {
-    let objects = text.lines().filter(|line| line.starts_with('{'));
-    objects.map(|line| serde_json::from_str(line).with_context(|| format!("reading {line:?}"))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn speeds_are_read_from_among_chatter() {
-        let text = "\nload: done\n{\"pp\": 512, \"pl\": 8, \"t_pp\": 1.5, \"speed_pp\": 341.3, \"speed_tg\": 99.5}\n\n";
-        let expected = PeerPass { batch: 8, prefill: 341.3, decode: 99.5 };
-        assert_eq!(read_passes(text).unwrap(), [expected]);
-        assert!(read_passes("{\"pl\": 8}\n").is_err());
-    }
 }
