@@ -37,22 +37,19 @@ struct Ready {
 impl Transformers {
     /// Loads the model in `folder` with `python`, which must have torch and transformers.
     pub(super) fn start(python: &Path, folder: &Path, threads: usize) -> Result<Self> {
-        let mut process = Command::new(python)
-            .args(["-c", SCRIPT])
-            .arg(folder)
-            .arg(threads.to_string())
-            .env("OMP_NUM_THREADS", threads.to_string())
-            .env("HF_HUB_OFFLINE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", python.display()))?;
+        let mut command = Command::new(python);
+        command.args(["-c", SCRIPT]).arg(folder).arg(threads.to_string());
+        command.env("OMP_NUM_THREADS", threads.to_string()).env("HF_HUB_OFFLINE", "1");
+        Self::spawn(command)
+            .with_context(|| format!("{}: PERFORMANCE.md says what it must have installed", python.display()))
+    }
+
+    fn spawn(mut command: Command) -> Result<Self> {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (requests, answers) = (process.stdin.take(), process.stdout.take());
         let answers = BufReader::new(answers.context("the process has no output")?);
         let mut peer = Self { process, requests, answers, version: String::new() };
-        let Ready { version } = peer.answer().with_context(|| {
-            format!("{}: PERFORMANCE.md says what it must have installed", python.display())
-        })?;
+        let Ready { version } = peer.answer()?;
         peer.version = version;
         Ok(peer)
     }
@@ -135,29 +132,23 @@ pub(super) fn folder_of_random_model(config: &GptConfig, seed: u64, std: f64) ->
 mod tests {
     use super::*;
 
-    /// A stand-in that answers as the script does, and one that has not what it needs.
+    /// Stand-ins: one answers as the script does, then ends; the other has not what it needs.
     #[test]
     fn answers_are_read_line_by_line_and_an_early_end_is_reported() {
-        let folder = tempfile::tempdir().unwrap();
-        let program = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            fs::set_permissions(&path, mode).unwrap();
-            path
+        let shell = |text: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", text]);
+            Transformers::spawn(command)
         };
-        let good = program(
-            "good",
-            r#"echo '{"version":"9"}'; read l; echo '[{"pl":1,"speed_pp":2.0,"speed_tg":3.5}]'; read l; exit 3"#,
-        );
-        let mut peer = Transformers::start(&good, Path::new("model"), 1).unwrap();
+        let good = r#"echo '{"version":"9"}'; read l; echo '[{"pl":1,"speed_pp":2.0,"speed_tg":3.5}]'; read l; exit 3"#;
+        let mut peer = shell(good).unwrap();
         assert_eq!(peer.version().unwrap(), "9");
         let workload = Workload { prompt: 4, generate: 1, batches: vec![1], context: 4 };
         let expected = PeerPass { batch: 1, prefill: 2.0, decode: 3.5 };
         assert_eq!(peer.run(&workload).unwrap(), [expected]);
         assert!(peer.run(&workload).unwrap_err().to_string().contains("exit status: 3"));
-        let bad = program("bad", "exit 1");
-        let error = format!("{:#}", Transformers::start(&bad, Path::new("model"), 1).err().unwrap());
-        assert!(error.contains("PERFORMANCE.md") && error.contains("exit status: 1"), "{error}");
+        assert!(shell("exit 1").err().unwrap().to_string().contains("exit status: 1"));
+        let nobody = Transformers::start(Path::new("/no/such/python"), Path::new("model"), 1).err().unwrap();
+        assert!(format!("{nobody:#}").contains("PERFORMANCE.md"), "{nobody:#}");
     }
 }
