@@ -28,6 +28,9 @@ pub(crate) struct Bench {
 enum What {
     /// Measure coordinator, engine and discovery, and write the figures into PERFORMANCE.md.
     Overhead,
+    /// Measure eight ranks of the 583M case beside eight engines that serve the same requests without coordinator and client,
+    /// and write the figures into PERFORMANCE.md.
+    Ranks,
     /// Measure every CPU operator on every instruction set.
     Operators(operators::Operators),
     /// Measure everything that PERFORMANCE.md tabulates, and write it there.
@@ -41,6 +44,7 @@ impl Bench {
         match self.what {
             None => self.versus.run(),
             Some(What::Overhead) => overhead::run(),
+            Some(What::Ranks) => overhead::run_ranks(),
             Some(What::Operators(command)) => command.run(),
             Some(What::All(command)) => command.run(),
             Some(What::Instructions(command)) => command.run(),

@@ -1,6 +1,7 @@
 //! `goldlap list` over five and ten thousand case folders.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -40,7 +41,7 @@ METRICS:
 ";
 
 pub(crate) fn run() {
-    for count in [5_000, 10_000] {
+    for count in [1_000, 5_000, 10_000] {
         let root = tempfile::tempdir().expect("a folder");
         for index in 0..count {
             let folder = root.path().join(format!("cases/gpt/case_{index:05}_tp1_pp1_dp8"));
@@ -51,23 +52,42 @@ pub(crate) fn run() {
         let mut seconds: Vec<f64> = (0..5).map(|_| list(root.path())).collect();
         let cpu_s = (children_cpu_s() - before) / 5.0;
         row(&format!("list: seconds for {count} folders"), &spread(&mut seconds, 2));
+        let megabytes = peak_bytes(root.path()) / 1e6;
+        row(&format!("list: MB at the most for {count} folders"), &format!("{megabytes:.1}"));
         row(&format!("list: seconds of a core for {count} folders, all threads"), &format!("{cpu_s:.2}"));
     }
 }
 
 fn list(root: &Path) -> f64 {
     let start = Instant::now();
-    let status = Command::new(env!("CARGO_BIN_EXE_goldlap"))
-        .args(["list", "--cases"])
-        .arg(root.join("cases"))
-        .arg("--goldens")
-        .arg(root.join("goldens"))
-        .args(["--platform", "cpu"])
-        .stdout(Stdio::null())
-        .status()
-        .expect("the program runs");
+    let status = listing(root).stdout(Stdio::null()).status().expect("the program runs");
     assert!(status.code().is_some(), "{status}");
     start.elapsed().as_secs_f64()
+}
+
+fn listing(root: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_goldlap"));
+    program.args(["list", "--cases"]).arg(root.join("cases"));
+    program.arg("--goldens").arg(root.join("goldens")).args(["--platform", "cpu"]);
+    program
+}
+
+/// Largest resident set of the program while it lists.
+fn peak_bytes(root: &Path) -> f64 {
+    let mut program = listing(root).stdout(Stdio::piped()).spawn().expect("the program runs");
+    let status = format!("/proc/{}/status", program.id());
+    let (mut peak, mut buffer) = (0.0_f64, [0; 256]);
+    let mut lines = program.stdout.take().expect("a pipe");
+    // What it prints is taken in small bites, with a look at its memory before each; the pipe holds the end back.
+    while lines.read(&mut buffer).expect("its list") > 0 {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let kibibytes =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+        let kibibytes = kibibytes.and_then(|number| number.trim().parse::<f64>().ok());
+        peak = peak.max(1024.0 * kibibytes.unwrap_or(0.0));
+    }
+    program.wait().expect("ended");
+    peak
 }
 
 /// Seconds of a core that ended child processes have had, in hundredths.

@@ -1,6 +1,6 @@
 //! What everything but the kernels costs: coordinator, engine, wire, discovery. `cargo xtask bench overhead` runs it.
 //!
-//!     cargo bench -p goldlap --bench overhead -- [coordinator|latency|engine|list|paths|count PATH ITERATIONS]
+//!     cargo bench -p goldlap --bench overhead -- [coordinator|latency|engine|list|ranks|paths|count PATH ITERATIONS]
 
 mod allocations;
 mod coordinator;
@@ -12,6 +12,7 @@ mod list;
 mod messages;
 mod paths;
 mod peers;
+mod ranks;
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
@@ -29,6 +30,8 @@ fn main() {
         }
         ["coordinator"] => coordinator::run(),
         ["latency"] => latency::run(),
+        ["ranks"] => ranks::run(),
+        [ranks::ALONE] => ranks::alone(),
         ["engine"] => engine::run(),
         ["list"] => list::run(),
         ["paths"] => {

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{operators, overhead, versus};
 
-/// Operators and overhead, and the peers that are there; takes about ten minutes on two quiet cores.
+/// Operators, overhead and ranks, and the peers that are there; takes about twelve minutes on two quiet cores.
 #[derive(Args)]
 pub(super) struct All {
     /// Folder with llama.cpp's llama-batched-bench; without it that section stays
@@ -31,6 +31,7 @@ impl All {
             versus::BenchPeers::transformers(python).run()?;
         }
         operators::Operators::everything().run()?;
-        overhead::run()
+        overhead::run()?;
+        overhead::run_ranks()
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench overhead`: runs the benchmark and puts its figures into PERFORMANCE.md.
+//! `cargo xtask bench overhead` and `bench ranks`: run the benchmark and put its figures into PERFORMANCE.md.
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -6,9 +6,20 @@ use anyhow::{Context, Result, bail};
 
 use super::section;
 
+/// Coordinator, engine, discovery.
 pub(super) fn run() -> Result<ExitCode> {
-    let output =
-        Command::new(super::built()?).stderr(Stdio::inherit()).output().context("cannot start it")?;
+    measure("overhead", &[])
+}
+
+/// Eight ranks beside eight engines alone.
+pub(super) fn run_ranks() -> Result<ExitCode> {
+    measure("ranks", &["ranks"])
+}
+
+fn measure(command: &str, arguments: &[&str]) -> Result<ExitCode> {
+    let mut program = Command::new(super::built()?);
+    let program = program.args(arguments).stderr(Stdio::inherit());
+    let output = program.output().context("cannot start it")?;
     if !output.status.success() {
         bail!("the benchmark ended with {}", output.status);
     }
@@ -16,6 +27,6 @@ pub(super) fn run() -> Result<ExitCode> {
     print!("{figures}");
     let table =
         format!("\nMeasured on {}.\n\n| figure | measured |\n|---|---|\n{figures}\n", section::machine());
-    section::write("overhead", &table)?;
+    section::write(command, &table)?;
     Ok(ExitCode::SUCCESS)
 }
