@@ -190,7 +190,7 @@ impl<D: Device> Backend for CudaBackend<D> {
     fn kv_cache(&mut self, geometry: KvGeometry) -> Result<CudaKvCache<D>, OpError> {
         CudaKvCache::new(&mut self.device, geometry)
     }
-    fn release_kv_cache(&mut self, cache: &mut CudaKvCache<D>, is_kept: bool) -> Result<(), OpError> {
+    fn release_kv_cache(&mut self, cache: &mut CudaKvCache<D>, is_kept: bool) -> Result<bool, OpError> {
         self.tape.run(&mut self.device)?;
         // Graphs hold the cache's memory, and its addresses.
         self.tape.forget_graphs();

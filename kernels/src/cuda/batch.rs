@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::device::Device;
-use super::graph_shapes::graded;
+use super::graph_shapes::{Room, graded};
 use crate::ops::BatchInfo;
 use crate::ops::attention::KEY_SPLIT;
 use crate::ops::batch::RaggedBatch;
@@ -62,7 +62,7 @@ pub(super) struct Encoded<D: Device> {
     pub(super) group: usize,
     pub(super) tasks: AttentionTasks,
     /// Rows that the step's launches cover, where it may come again as a graph.
-    pub(super) room: Option<usize>,
+    pub(super) room: Option<Room>,
 }
 
 impl<D: Device> Default for CudaBatch<D> {
@@ -100,7 +100,7 @@ impl<D: Device> CudaBatch<D> {
     pub(super) fn covered(&self, count: usize) -> usize {
         match self.encoded.borrow().room {
             None => count,
-            Some(room) if count == self.host.rows() => room,
+            Some(room) if count == self.host.rows() => room.tokens,
             Some(_) => graded(count),
         }
     }

@@ -16,6 +16,15 @@ pub struct MixedShape {
     pub decodes: usize,
 }
 
+/// What a graph has room for, whatever the step that runs in it brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Token rows.
+    pub tokens: usize,
+    /// Sequences.
+    pub sequences: usize,
+}
+
 /// The shapes of a backend's graphs. A step runs in the smallest shape that holds it, and launch by launch where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GraphShapes {
@@ -50,17 +59,19 @@ impl GraphShapes {
         self.decode.is_empty() && self.mixed.is_empty()
     }
 
-    /// Token rows of the smallest shape that holds the step.
-    pub fn room_for(&self, batch: &RaggedBatch) -> Option<usize> {
+    /// The smallest shape that holds the step.
+    pub fn room_for(&self, batch: &RaggedBatch) -> Option<Room> {
         let (rows, total) = (batch.rows(), batch.sequences.len());
         let prefills = batch.sequences.iter().filter(|span| span.rows > 1 || span.start == 0).count();
         if prefills == 0 {
-            return self.decode.iter().copied().find(|&size| size >= rows);
+            let size = self.decode.iter().copied().find(|&size| size >= rows)?;
+            return Some(Room { tokens: size, sequences: size });
         }
         let holds = |shape: &&MixedShape| {
             shape.tokens >= rows && shape.prefills >= prefills && shape.prefills + shape.decodes >= total
         };
-        self.mixed.iter().find(holds).map(|shape| shape.tokens)
+        let shape = self.mixed.iter().find(holds)?;
+        Some(Room { tokens: shape.tokens, sequences: shape.prefills + shape.decodes })
     }
 }
 
@@ -91,7 +102,7 @@ mod tests {
     fn a_step_takes_the_smallest_shape_that_holds_it() {
         let shape = |tokens, prefills, decodes| MixedShape { tokens, prefills, decodes };
         let shapes = GraphShapes::new(vec![4, 1, 2], vec![shape(32, 2, 2), shape(8, 1, 3), shape(16, 2, 1)]);
-        let room = |spans: &[(usize, usize)]| shapes.room_for(&batch(spans));
+        let room = |spans: &[(usize, usize)]| shapes.room_for(&batch(spans)).map(|room| room.tokens);
         assert_eq!(room(&[(5, 1)]), Some(1));
         assert_eq!(room(&[(5, 1), (6, 1), (700, 1)]), Some(4));
         assert_eq!(room(&[(5, 1); 5]), None, "no decode shape has five rows, and mixed ones are for prompts");
@@ -108,6 +119,11 @@ mod tests {
         let sizes: std::collections::BTreeSet<usize> = (1..=MOST_ROWS).map(graded).collect();
         assert!((1..=MOST_ROWS).all(|count| graded(count) >= count));
         assert!(sizes.len() < 24, "{sizes:?}");
-        assert_eq!(GraphShapes::decode_steps().room_for(&batch(&[(5, 1); 19])), Some(24));
+        assert_eq!(
+            GraphShapes::decode_steps().room_for(&batch(&[(5, 1); 19])),
+            Some(Room { tokens: 24, sequences: 24 })
+        );
+        let mixed = GraphShapes::new(vec![4], vec![MixedShape { tokens: 32, prefills: 2, decodes: 3 }]);
+        assert_eq!(mixed.room_for(&batch(&[(0, 5), (5, 1)])), Some(Room { tokens: 32, sequences: 5 }));
     }
 }

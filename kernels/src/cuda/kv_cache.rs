@@ -63,9 +63,9 @@ impl<D: Device> CudaKvCache<D> {
     }
 
     /// See [`crate::ops::Backend::release_kv_cache`]. After an error the cache is where it was.
-    pub(super) fn release(&mut self, device: &mut D, is_kept: bool) -> Result<(), OpError> {
+    pub(super) fn release(&mut self, device: &mut D, is_kept: bool) -> Result<bool, OpError> {
         if self.released.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let released = if is_kept {
             let mut host = zeros(kv_cache_bytes(self.geometry)?)?;
@@ -78,7 +78,7 @@ impl<D: Device> CudaKvCache<D> {
         };
         self.memory = Arc::new(device.allocate(1)?);
         self.released = Some(released);
-        Ok(())
+        Ok(is_kept)
     }
 
     /// See [`crate::ops::Backend::restore_kv_cache`]. After an error the cache still has no place.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::device::Device;
+use super::graph_shapes::Room;
 use super::launch::Launch;
 use crate::ops::error::OpError;
 use crate::ops::graph_counts::GraphCounts;
@@ -16,8 +17,8 @@ const MAX_GRAPHS: usize = 64;
 pub(super) struct Tape<D: Device> {
     launches: Vec<Launch>,
     memory: Vec<Arc<D::Memory>>,
-    /// The step is worth a graph when it comes again; rows that its launches cover.
-    pub(super) room: Option<usize>,
+    /// The step is worth a graph when it comes again; what its launches cover.
+    pub(super) room: Option<Room>,
     graphs_enabled: bool,
     entries: Vec<Entry<D>>,
     clock: u64,
@@ -105,13 +106,14 @@ impl<D: Device> Tape<D> {
         outcome.map(|_| ())
     }
 
-    /// Counts the step under way, if this was its main sequence; `replayed`: rows of the graph that ran.
-    fn count(&mut self, replayed: Option<usize>, device: &D) {
+    /// Counts the step under way, if this was its main sequence; `replayed`: room of the graph that ran.
+    fn count(&mut self, replayed: Option<Room>, device: &D) {
         let Step::Begun { allocations } = std::mem::replace(&mut self.step, Step::Counted) else { return };
         match replayed {
             None => self.counts.eager_steps += 1,
-            Some(rows) => {
-                *self.counts.replays.entry(rows).or_default() += 1;
+            Some(room) => {
+                *self.counts.replays.entry(room.tokens).or_default() += 1;
+                *self.counts.replays_by_requests.entry(room.sequences).or_default() += 1;
                 self.counts.allocations_in_replays += device.allocations() - allocations;
             }
         }

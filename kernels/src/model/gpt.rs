@@ -285,7 +285,7 @@ impl<B: Backend> LanguageModel for Gpt<B> {
         Ok(())
     }
 
-    fn release_kv_cache(&mut self, is_kept: bool) -> Result<(), StepError> {
+    fn release_kv_cache(&mut self, is_kept: bool) -> Result<bool, StepError> {
         let released = self.backend.release_kv_cache(&mut self.cache, is_kept);
         released.map_err(|error| StepError(error.to_string()))
     }

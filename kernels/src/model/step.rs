@@ -185,10 +185,11 @@ pub trait LanguageModel {
     }
 
     /// Gives up the KV cache's place on the device until the next step; `is_kept`: what is in it goes to the host's memory and
-    /// comes back, else it is lost. Nothing happens where the cache lies in the host's memory anyway.
-    fn release_kv_cache(&mut self, is_kept: bool) -> Result<(), StepError> {
+    /// comes back, else it is lost. Nothing happens where the cache lies in the host's memory anyway. Gives whether the cache
+    /// was brought to the host's memory now.
+    fn release_kv_cache(&mut self, is_kept: bool) -> Result<bool, StepError> {
         let _ = is_kept;
-        Ok(())
+        Ok(false)
     }
 
     /// Cost of the last step.

@@ -12,6 +12,9 @@ pub struct GraphCounts {
     /// Passes of the model that ran as a graph, by the token rows that the graph has room for. A step is one pass, or several
     /// where every logit of a long prompt is looked at.
     pub replays: BTreeMap<usize, u64>,
+    /// The same by the requests that the graph has room for.
+    #[serde(default)]
+    pub replays_by_requests: BTreeMap<usize, u64>,
     /// Passes that ran launch by launch.
     pub eager_steps: u64,
     /// Allocations of device memory, and of pinned host memory, over all steps.

@@ -113,10 +113,11 @@ pub trait Backend: Sized {
     /// An empty cache; its memory is zero, and committed as it is used where the platform can.
     fn kv_cache(&mut self, geometry: KvGeometry) -> Result<Self::KvCache, OpError>;
     /// Gives up a cache's place on the device until [`Self::restore_kv_cache`]; `is_kept`: what is in it goes to the host's memory
-    /// meanwhile. Nothing happens where caches lie in the host's memory anyway, or where it was given up before.
-    fn release_kv_cache(&mut self, cache: &mut Self::KvCache, is_kept: bool) -> Result<(), OpError> {
+    /// meanwhile. Nothing happens where caches lie in the host's memory anyway, or where it was given up before. Gives whether
+    /// the cache was brought to the host's memory now.
+    fn release_kv_cache(&mut self, cache: &mut Self::KvCache, is_kept: bool) -> Result<bool, OpError> {
         let _ = (cache, is_kept);
-        Ok(())
+        Ok(false)
     }
     /// Gives a cache its place back, with what was kept of it, else with zeros; nothing happens where it has its place.
     fn restore_kv_cache(&mut self, cache: &mut Self::KvCache) -> Result<(), OpError> {

@@ -96,12 +96,15 @@ impl Engine {
         self.statistics.num_suspensions += 1;
         match self.limits.features.suspended_kv {
             SuspendedKv::Recompute => {
-                self.scheduler.restart_all();
-                self.model.release_kv_cache(false)
+                self.statistics.num_recomputations += self.scheduler.restart_all() as u64;
+                self.model.release_kv_cache(false)?;
             }
-            SuspendedKv::Offload => self.model.release_kv_cache(true),
-            SuspendedKv::Persist => Ok(()),
+            SuspendedKv::Offload => {
+                self.statistics.num_offloads += u64::from(self.model.release_kv_cache(true)?);
+            }
+            SuspendedKv::Persist => {}
         }
+        Ok(())
     }
 
     /// Notes the epoch that later tokens belong to.

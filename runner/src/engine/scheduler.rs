@@ -282,14 +282,16 @@ impl Scheduler {
     }
 
     /// Gives up all of the cache: whoever was admitted is computed again, in the same order.
-    pub(super) fn restart_all(&mut self) {
+    pub(super) fn restart_all(&mut self) -> usize {
         let mut admitted: Vec<Sequence> = self.running.drain(..).chain(self.paused.drain(..)).collect();
         for sequence in &mut admitted {
             self.blocks.free(&mut sequence.block_table);
             sequence.restart();
         }
+        let num_restarted = admitted.len();
         admitted.into_iter().rev().for_each(|sequence| self.waiting.push_front(sequence));
         self.blocks.drop_idle();
+        num_restarted
     }
 
     /// Removes the sequences that got their last token.

@@ -15,6 +15,8 @@ pub struct Statistics {
     pub sum_batch_size: u64,
     /// Largest batch, in sequences.
     pub max_batch_size: u64,
+    /// Most tokens of one step.
+    pub max_step_tokens: u64,
     /// Prompt tokens computed, recomputed ones included.
     pub num_prefill_tokens: u64,
     /// Decode tokens computed.
@@ -23,6 +25,10 @@ pub struct Statistics {
     pub num_evictions: u64,
     /// Times the engine was suspended.
     pub num_suspensions: u64,
+    /// Times a sequence lost its KV blocks because the engine was suspended.
+    pub num_recomputations: u64,
+    /// Times a suspended engine's KV cache was brought to the host's memory.
+    pub num_offloads: u64,
     /// The generation epoch that was set last.
     pub generation_epoch: Option<i64>,
     /// Times a sequence waited for a block and kept those it had.
@@ -53,6 +59,8 @@ impl Statistics {
         self.num_steps += 1;
         self.sum_batch_size += step.batch_size as u64;
         self.max_batch_size = self.max_batch_size.max(step.batch_size as u64);
+        let num_tokens = step.num_prefill_tokens + step.num_decode_tokens;
+        self.max_step_tokens = self.max_step_tokens.max(num_tokens as u64);
         self.num_prefill_tokens += step.num_prefill_tokens as u64;
         self.num_decode_tokens += step.num_decode_tokens as u64;
         self.num_evictions += step.num_evicted as u64;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::json::Json;
 
 /// Keys of a plan that say how it is judged, or where it lies, not what it computes.
-const NOT_PART: [&str; 14] = [
+const NOT_PART: [&str; 13] = [
     "name",
     "folder",
     "golden_folder",
@@ -16,8 +16,7 @@ const NOT_PART: [&str; 14] = [
     "num_repeats",
     "known_failure",
     "opt_in",
-    "output_path",
-    "throughput_check_only",
+    "output",
     "ignored_flags",
     "settings",
 ];

@@ -86,6 +86,8 @@ fn diff_of(metric: Metric, id: u64, old: &Golden, new: &Golden) -> Option<String
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
         | Metric::Count(_)
+        | Metric::Peak(_)
+        | Metric::CudaGraphSizes
         | Metric::Latency(_, _)
         | Metric::Batch(_) => None,
     }

@@ -25,6 +25,8 @@ pub struct Rules<'a> {
     pub tolerances: &'a [(String, f64)],
     /// Batch sizes and their tolerances, in a performance case.
     pub performance: Option<&'a PerformancePlan>,
+    /// Runs of the case that are judged: this one and the others.
+    pub num_runs: usize,
     /// Command that accepts a pending golden of the case.
     pub accept_command: &'a str,
 }
@@ -40,12 +42,13 @@ pub struct Run<'a> {
 
 impl<'a> Rules<'a> {
     /// The rules of a plan.
-    pub fn of(plan: &'a CasePlan, accept_command: &'a str) -> Self {
+    pub fn of(plan: &'a CasePlan, num_runs: usize, accept_command: &'a str) -> Self {
         Self {
             platform: &plan.platform,
             metrics: &plan.metrics,
             tolerances: &plan.tolerances,
             performance: plan.performance.as_ref(),
+            num_runs,
             accept_command,
         }
     }

@@ -34,7 +34,14 @@ fn judge(platform: &Platform, golden: &Golden, change: impl Fn(&mut RunRecord)) 
     let summary = Metrics::of(&record, None);
     let (metrics, plan) = (names(&ALL), plan());
     let performance = Some(&plan);
-    let rules = Rules { platform, metrics: &metrics, tolerances: &[], performance, accept_command: "accept" };
+    let rules = Rules {
+        platform,
+        metrics: &metrics,
+        tolerances: &[],
+        performance,
+        num_runs: 1,
+        accept_command: "accept",
+    };
     compare(&rules, Run { record: &record, summary: &summary }, golden)
 }
 

@@ -83,6 +83,8 @@ fn compare_one(
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
         | Metric::Count(_)
+        | Metric::Peak(_)
+        | Metric::CudaGraphSizes
         | Metric::Latency(_, _)
         | Metric::Batch(_) => {}
     }
@@ -172,6 +174,8 @@ pub(super) fn current_logprobs(metric: Metric, request: &RequestRecord) -> Optio
         | Metric::MemMaxAllocatedBytes
         | Metric::LifetimePrefillTokenCount
         | Metric::Count(_)
+        | Metric::Peak(_)
+        | Metric::CudaGraphSizes
         | Metric::Latency(_, _)
         | Metric::Batch(_) => None,
     }

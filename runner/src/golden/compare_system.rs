@@ -3,7 +3,7 @@
 use super::comparator::{Comparator, settled};
 use super::compare::{Rules, Run};
 use super::golden_file::Golden;
-use super::metric::{Happening, Latency, Metric, Origin};
+use super::metric::{Happening, Latency, Metric, Origin, Peak};
 use super::verdict::{Difference, MetricVerdict, Outcome};
 use crate::metrics::{Distribution, Measured, Metrics, Statistic, median, min_samples, significant};
 
@@ -17,11 +17,17 @@ pub(super) fn compare_system(
     let declared = golden.provenance.as_ref().and_then(|p| p.bands.get(metric.name()).copied());
     let comparator = metric.comparator(rules.platform, golden.origin(), declared, rules.tolerance(metric));
     let mut verdict = MetricVerdict::new(metric.name(), comparator.to_string());
-    let current = match measured_list(metric, run, golden.origin()) {
+    let current = match measured_list(metric, rules, run, golden.origin()) {
         Ok(current) => current,
         Err(why) => return not_measured(verdict, &why),
     };
     let list = golden.system(metric).map(super::SystemValue::numbers).unwrap_or_default();
+    if metric == Metric::CudaGraphSizes {
+        verdict.assert(list == current.as_slice(), || {
+            difference(&format!("{list:?}"), &format!("{current:?}"), None)
+        });
+        return verdict.finished();
+    }
     let (Some(expected), Some(got)) = (representative(metric, list), representative(metric, &current)) else {
         return not_measured(verdict, "there is no number on one side");
     };
@@ -65,7 +71,12 @@ fn rules_out(metric: Metric, rules: &Rules<'_>, summary: &Metrics) -> Result<(),
 }
 
 /// The run's value or values; an error says why there is none.
-fn measured_list(metric: Metric, run: Run<'_>, origin: Origin) -> Result<Vec<f64>, String> {
+fn measured_list(
+    metric: Metric,
+    rules: &Rules<'_>,
+    run: Run<'_>,
+    origin: Origin,
+) -> Result<Vec<f64>, String> {
     let summary = run.summary;
     if metric == Metric::Throughput {
         let (entries, requests) = (summary.throughput.len(), run.record.requests.len());
@@ -78,6 +89,13 @@ fn measured_list(metric: Metric, run: Run<'_>, origin: Origin) -> Result<Vec<f64
             None if entries == 0 => Err("no request has a throughput".to_owned()),
             None => Ok(summary.throughput.clone()),
         };
+    }
+    if metric == Metric::CudaGraphSizes {
+        let sizes = graph_sizes(summary);
+        return if sizes.is_empty() { Err("no rank made a step".to_owned()) } else { Ok(sizes) };
+    }
+    if metric == Metric::Count(Happening::Repeats) {
+        return Ok(vec![rules.num_runs as f64]);
     }
     match current_number(metric, summary) {
         Measured::Value(value) => Ok(vec![value]),
@@ -97,7 +115,10 @@ pub(super) fn current_number(metric: Metric, summary: &Metrics) -> Measured {
         Metric::MemMaxAllocatedBytes => summary.mem_max_allocated_bytes.clone(),
         Metric::LifetimePrefillTokenCount => Measured::Value(summary.lifetime_prefill_token_count as f64),
         Metric::Latency(kind, statistic) => latency(summary, kind).get(statistic).clone(),
-        Metric::Count(happening) => Measured::Value(count(summary, happening) as f64),
+        Metric::Count(happening) => count(summary, happening),
+        Metric::Peak(Peak::Requests) => Measured::Value(summary.max_step_requests as f64),
+        Metric::Peak(Peak::Tokens) => Measured::Value(summary.max_step_tokens as f64),
+        Metric::CudaGraphSizes => Measured::not("it is a list"),
         Metric::GeneratedTokens
         | Metric::GeneratedText
         | Metric::Fact(_)
@@ -108,13 +129,22 @@ pub(super) fn current_number(metric: Metric, summary: &Metrics) -> Measured {
     }
 }
 
-fn count(summary: &Metrics, happening: Happening) -> u64 {
-    match happening {
+fn count(summary: &Metrics, happening: Happening) -> Measured {
+    let count = match happening {
         Happening::Evictions => summary.num_evictions,
         Happening::Pauses => summary.num_pauses,
         Happening::Suspensions => summary.num_suspensions,
         Happening::Drains => summary.num_drains,
-    }
+        Happening::Recomputations => summary.num_recomputations,
+        Happening::Offloads => summary.num_offloads,
+        Happening::Repeats => return Measured::not("one run does not know of the others"),
+    };
+    Measured::Value(count as f64)
+}
+
+/// Sizes of the CUDA graphs that were replayed, 0 for steps without one.
+pub(super) fn graph_sizes(summary: &Metrics) -> Vec<f64> {
+    summary.cuda_graph_sizes.iter().map(|&size| size as f64).collect()
 }
 
 fn latency(summary: &Metrics, kind: Latency) -> &Distribution {
@@ -134,6 +164,8 @@ pub(super) fn representative(metric: Metric, list: &[f64]) -> Option<f64> {
         | Metric::Efficiency
         | Metric::LifetimePrefillTokenCount
         | Metric::Count(_)
+        | Metric::Peak(_)
+        | Metric::CudaGraphSizes
         | Metric::Latency(_, _)
         | Metric::Fact(_)
         | Metric::Batch(_)

@@ -13,6 +13,7 @@ fn judge(record: &RunRecord, golden: &Golden, metrics: &[&str]) -> Verdict {
         metrics: &metrics,
         tolerances: &[],
         performance: None,
+        num_runs: 1,
         accept_command: "accept it",
     };
     compare(&rules, Run { record, summary: &Metrics::of(record, None) }, golden)
@@ -195,6 +196,7 @@ fn a_tolerance_of_the_case_wins_and_exact_metrics_take_none() {
             metrics: &metrics,
             tolerances,
             performance: None,
+            num_runs: 1,
             accept_command: "accept it",
         };
         compare(&rules, Run { record: &run, summary: &summary }, &golden)

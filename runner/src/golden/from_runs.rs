@@ -6,10 +6,10 @@ use super::batches::GoldenBatch;
 use super::comparator::{Comparator, settled};
 use super::compare::Run;
 use super::compare_requests::current_logprobs;
-use super::compare_system::current_number;
+use super::compare_system::{current_number, graph_sizes};
 use super::golden_file::{Golden, GoldenRequest, Integrity, SystemValue};
 use super::json::Json;
-use super::metric::{METRICS, Metric, Origin, Scope};
+use super::metric::{Happening, METRICS, Metric, Origin, Scope};
 use super::number::rounded;
 use super::provenance::{Band, GOLDEN_SCHEMA_VERSION, Provenance, Spread};
 use super::request_fact::fact;
@@ -49,7 +49,11 @@ impl Golden {
         let mut provenance = provenance(platform, runs, command);
         for row in METRICS.iter().filter(|row| row.scope == Scope::System) {
             let metric = row.metric;
-            let only_if_named = is_performance || matches!(metric, Metric::Latency(_, _) | Metric::Count(_));
+            let only_if_named = is_performance
+                || matches!(
+                    metric,
+                    Metric::Latency(_, _) | Metric::Count(_) | Metric::Peak(_) | Metric::CudaGraphSizes
+                );
             if only_if_named && !named.contains(&metric) {
                 continue;
             }
@@ -148,6 +152,12 @@ fn system_value(
     runs: &[Run<'_>],
     provenance: &mut Provenance,
 ) -> Result<SystemValue, String> {
+    if metric == Metric::Count(Happening::Repeats) {
+        return Ok(SystemValue::Number(runs.len() as f64));
+    }
+    if metric == Metric::CudaGraphSizes {
+        return agreed_sizes(runs);
+    }
     let mut sample = Vec::new();
     for run in runs {
         let number = current_number(metric, run.summary);
@@ -156,6 +166,7 @@ fn system_value(
     let (Some(middle), Some(spread)) = (median(&sample), Spread::of(&sample)) else {
         return Err("there was no run".to_owned());
     };
+    let largest = spread.max;
     let spread = Spread { min: rounded(spread.min), max: rounded(spread.max) };
     provenance.spread.insert(metric.name().to_owned(), spread);
     if let Comparator::MedianBand(default) | Comparator::RatioBand(default) =
@@ -170,7 +181,18 @@ fn system_value(
     if metric == Metric::Throughput {
         return Ok(SystemValue::List(typical_throughput(runs)));
     }
-    Ok(SystemValue::Number(middle))
+    // What no step may exceed, no repeat may.
+    let is_peak = matches!(metric, Metric::Peak(_));
+    Ok(SystemValue::Number(if is_peak { largest } else { middle }))
+}
+
+fn agreed_sizes(runs: &[Run<'_>]) -> Result<SystemValue, String> {
+    let mut sizes: Vec<Vec<f64>> = runs.iter().map(|run| graph_sizes(run.summary)).collect();
+    sizes.dedup();
+    match sizes.pop() {
+        Some(agreed) if sizes.is_empty() && !agreed.is_empty() => Ok(SystemValue::List(agreed)),
+        Some(_) | None => Err("repeats disagree in it, or no rank made a step".to_owned()),
+    }
 }
 
 /// The list of the run whose settled throughput is in the middle.

@@ -170,6 +170,8 @@ impl GoldenRequest {
             | Metric::MemMaxAllocatedBytes
             | Metric::LifetimePrefillTokenCount
             | Metric::Count(_)
+            | Metric::Peak(_)
+            | Metric::CudaGraphSizes
             | Metric::Latency(_, _)
             | Metric::Batch(_) => false,
         }
@@ -190,6 +192,8 @@ impl GoldenRequest {
             | Metric::MemMaxAllocatedBytes
             | Metric::LifetimePrefillTokenCount
             | Metric::Count(_)
+            | Metric::Peak(_)
+            | Metric::CudaGraphSizes
             | Metric::Latency(_, _)
             | Metric::Batch(_) => &None,
         };
@@ -237,7 +241,9 @@ impl SystemValue {
     fn to_json(&self, key: &str) -> Json {
         let counts = [Metric::MemMaxAllocatedBytes, Metric::LifetimePrefillTokenCount];
         let is_count = counts.iter().any(|m| m.name() == key)
-            || ["async_sched_", "num_"].iter().any(|prefix| key.starts_with(prefix));
+            || ["async_sched_", "num_", "max_step_", "cuda_graph_"]
+                .iter()
+                .any(|prefix| key.starts_with(prefix));
         let number = |value: f64| {
             let value = if value.fract() == 0.0 { value } else { rounded(value) };
             if is_count && value >= 0.0 && value.fract() == 0.0 && value < 2f64.powi(53) {

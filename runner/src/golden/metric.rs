@@ -33,6 +33,10 @@ pub enum Metric {
     LifetimePrefillTokenCount,
     /// A statistic of a latency.
     Latency(Latency, Statistic),
+    /// Most of one step.
+    Peak(Peak),
+    /// Sizes of the CUDA graphs that were replayed, and 0 for steps without one.
+    CudaGraphSizes,
     /// A fact about each request.
     Fact(RequestFact),
     /// How often something happened in the run.
@@ -65,6 +69,21 @@ pub enum Happening {
     Suspensions,
     /// A request was sent when all before it were answered.
     Drains,
+    /// A request lost its KV blocks because its rank was suspended.
+    Recomputations,
+    /// A suspended rank's KV cache was brought to the host's memory.
+    Offloads,
+    /// The case was run.
+    Repeats,
+}
+
+/// What there may be much of in one step of a rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peak {
+    /// Requests.
+    Requests,
+    /// Tokens.
+    Tokens,
 }
 
 /// Which latency.
@@ -190,6 +209,12 @@ pub const METRICS: &[MetricRow] = &[
     row(Metric::Count(Happening::Pauses), "num_pauses", Scope::System, Better::Same, Needs::Nothing, "times a request waited for a KV block, if any"),
     row(Metric::Count(Happening::Suspensions), "num_suspensions", Scope::System, Better::Same, Needs::Nothing, "times a rank was suspended"),
     row(Metric::Count(Happening::Drains), "num_drains", Scope::System, Better::Same, Needs::Nothing, "requests sent when all before them were answered"),
+    row(Metric::Count(Happening::Recomputations), "num_recomputations", Scope::System, Better::Same, Needs::Nothing, "times a request lost its KV blocks to a suspension, if any"),
+    row(Metric::Count(Happening::Offloads), "num_offloads", Scope::System, Better::Same, Needs::Nothing, "times a suspended rank's KV cache went to the host's memory, if any"),
+    row(Metric::Count(Happening::Repeats), "num_repeats", Scope::System, Better::Same, Needs::Nothing, "runs of the case"),
+    row(Metric::Peak(Peak::Requests), "max_step_requests", Scope::System, Better::Same, Needs::Nothing, "requests in the largest step; no more than the golden's"),
+    row(Metric::Peak(Peak::Tokens), "max_step_tokens", Scope::System, Better::Same, Needs::Nothing, "tokens in the largest step; no more than the golden's"),
+    row(Metric::CudaGraphSizes, "cuda_graph_sizes", Scope::System, Better::Same, Needs::Nothing, "rows of the CUDA graphs that were replayed; 0: steps without one"),
     latency(Latency::Ttft, Statistic::Median, "ttft_ms", "median time to first token, ms"),
     latency(Latency::Ttft, Statistic::P90, "ttft_ms_p90", "90th percentile of time to first token, ms"),
     latency(Latency::Ttft, Statistic::P95, "ttft_ms_p95", "95th percentile of time to first token, ms"),
@@ -259,11 +284,18 @@ impl Metric {
             Self::GeneratedTokens
             | Self::LifetimePrefillTokenCount
             | Self::Fact(RequestFact::CachedTokens)
-            | Self::Count(Happening::Suspensions | Happening::Drains) => Comparator::Exact,
+            | Self::CudaGraphSizes
+            | Self::Count(Happening::Suspensions | Happening::Drains | Happening::Repeats) => {
+                Comparator::Exact
+            }
             // A golden keeps six digits more than a timetable needs; other platforms draw the same numbers.
             Self::Fact(RequestFact::ArrivalOffset) => Comparator::Within(1e-9),
             // How often depends on when requests come; whether does not.
-            Self::Count(Happening::Evictions | Happening::Pauses) => Comparator::Occurrence,
+            Self::Count(
+                Happening::Evictions | Happening::Pauses | Happening::Recomputations | Happening::Offloads,
+            ) => Comparator::Occurrence,
+            // How full steps are depends on when requests come; a limit is one all the same.
+            Self::Peak(_) => Comparator::AtMost(1.0),
             Self::GeneratedText => match origin {
                 Origin::Own => Comparator::Exact,
                 Origin::Foreign => Comparator::CommonPrefix,
@@ -316,6 +348,8 @@ impl Metric {
                 | Self::LifetimePrefillTokenCount
                 | Self::Fact(RequestFact::CachedTokens | RequestFact::ArrivalOffset)
                 | Self::Count(_)
+                | Self::Peak(_)
+                | Self::CudaGraphSizes
         )
     }
 }
@@ -350,51 +384,5 @@ impl FromStr for Metric {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_parse_back() {
-        for row in METRICS {
-            assert_eq!(row.name.parse::<Metric>(), Ok(row.metric));
-            assert_eq!(row.metric.row().name, row.name);
-        }
-    }
-
-    #[test]
-    fn every_latency_statistic_has_a_row() {
-        for kind in [Latency::Ttft, Latency::Itl, Latency::Tpot, Latency::E2el] {
-            for statistic in [Statistic::Median, Statistic::P90, Statistic::P95, Statistic::P99] {
-                assert!(!Metric::Latency(kind, statistic).name().is_empty());
-            }
-        }
-    }
-
-    #[test]
-    fn a_typo_gets_a_suggestion_and_nonsense_the_list() {
-        let typo = "generated_token".parse::<Metric>().unwrap_err();
-        assert!(typo.contains("did you mean \"generated_tokens\"?"), "{typo}");
-        let nonsense = "zzz".parse::<Metric>().unwrap_err();
-        assert!(nonsense.contains("known metrics: generated_tokens,"), "{nonsense}");
-    }
-
-    #[test]
-    fn own_cpu_goldens_are_compared_to_the_bit_and_foreign_ones_are_not() {
-        let of = |platform, origin| Metric::Logprobs.comparator(&platform, origin, None, None);
-        assert_eq!(of(Platform::Cpu, Origin::Own), Comparator::SameBits);
-        assert_eq!(of(Platform::Vcuda, Origin::Own), Comparator::SameBits);
-        assert_eq!(of(Platform::Gpu("dgx_h100".into()), Origin::Own), Comparator::Within(0.001));
-        assert_eq!(of(Platform::Cpu, Origin::Foreign), Comparator::Within(0.001));
-        let wide = Metric::Logprobs.comparator(&Platform::Cpu, Origin::Own, None, Some(0.5));
-        assert_eq!(wide, Comparator::Within(0.5));
-    }
-
-    #[test]
-    fn speed_gates_only_where_the_machine_is_known() {
-        assert!(Metric::Throughput.gates_on(&Platform::Cpu).unwrap_err().contains("not gated on cpu"));
-        assert_eq!(Metric::Throughput.gates_on(&Platform::Gpu("h100x1".into())), Ok(()));
-        assert_eq!(Metric::Efficiency.gates_on(&Platform::Cpu), Ok(()));
-        assert!(Metric::Efficiency.gates_on(&Platform::Vcuda).is_err());
-        assert_eq!(Metric::Logprobs.gates_on(&Platform::Vcuda), Ok(()));
-    }
-}
+#[path = "metric_tests.rs"]
+mod tests;

@@ -171,6 +171,8 @@ impl Review {
                 | Metric::MemMaxAllocatedBytes
                 | Metric::LifetimePrefillTokenCount
                 | Metric::Count(_)
+                | Metric::Peak(_)
+                | Metric::CudaGraphSizes
                 | Metric::Latency(_, _)
                 | Metric::Batch(_) => {}
             }

@@ -56,8 +56,7 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
         num_repeats: 1,
         known_failure: None,
         opt_in: None,
-        output_path: None,
-        throughput_check_only: false,
+        output: None,
         ignored_flags: Vec::new(),
         settings: Vec::new(),
     }

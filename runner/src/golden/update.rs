@@ -116,7 +116,7 @@ pub fn judge(plan: &CasePlan, runs: &[Run<'_>], policy: Policy, store: &Store) -
 fn verify(plan: &CasePlan, runs: &[Run<'_>], store: &Store, id: &GoldenId) -> Judgement {
     let path = id.below(&store.goldens);
     let command = format!("{}{}", store.environment, accept_command(&id.case));
-    let rules = Rules::of(plan, &command);
+    let rules = Rules::of(plan, runs.len(), &command);
     let verdicts = match load(plan, &path) {
         Err(error) => vec![uncompared(format!("the golden cannot be used: {error}"), runs)],
         Ok(None) => vec![uncompared(format!("there is no golden yet: {}", path.display()), runs)],

@@ -12,11 +12,11 @@ use super::prepared_model::PreparedModel;
 use super::serve::{ServeInputs, Served, serve};
 use crate::client::Progress;
 use crate::golden::{Judgement, Metric, Policy, Run, Store, judge};
-use crate::metrics::{Clock, Metrics, RequestOutcome, RunRecord, WallTime};
-use crate::plan::{CasePlan, KnownFailure};
+use crate::metrics::{Clock, Metrics, RequestOutcome, WallTime};
+use crate::plan::{CasePlan, KnownFailure, OutputScript};
 use crate::report::{
-    CaseOutcome, CaseReport, CaseResult, MegatronLayout, RunId, RunProgress, megatron_output, run_folder,
-    write_atomically, write_record,
+    CaseOutcome, CaseReport, CaseResult, DirectRun, MegatronLayout, RunId, RunProgress, megatron_output,
+    run_folder, write_atomically, write_record,
 };
 use crate::topology::Fault;
 use crate::workload::{self, Tokenizer, Workload};
@@ -93,7 +93,12 @@ fn prepare(plan: &CasePlan, context: &CaseContext) -> Result<Prepared, String> {
 }
 
 fn repeat(plan: &CasePlan, context: &CaseContext, prepared: &Prepared) -> Result<Vec<Recorded>, String> {
-    (0..plan.num_repeats).map(|repeat| run_once(plan, context, prepared, repeat)).collect()
+    let mut runs = Vec::new();
+    for repeat in 0..plan.num_repeats {
+        runs.push(run_once(plan, context, prepared, repeat)?);
+        write_output(plan, &runs)?;
+    }
+    Ok(runs)
 }
 
 fn run_once(
@@ -114,7 +119,6 @@ fn run_once(
     let summary = Metrics::of(&served.record, None);
     let path =
         write_record(&context.output, &id, &served.record, &summary).map_err(|error| error.to_string())?;
-    write_output(plan, &served.record, &summary)?;
     write_schedule(plan, &served)?;
     Ok(Recorded { served, summary, path })
 }
@@ -165,16 +169,24 @@ fn serve_measured(
     Ok(served)
 }
 
-/// Megatron's output JSON, where the case asks for it.
-fn write_output(plan: &CasePlan, record: &RunRecord, summary: &Metrics) -> Result<(), String> {
-    let Some(path) = &plan.output_path else { return Ok(()) };
-    let layout = if plan.throughput_check_only {
-        MegatronLayout::ThroughputOnly(summary)
-    } else {
-        MegatronLayout::Coordinator
+/// Megatron's output JSON, where the case asks for it: the last run's requests, and the throughput of each run since the file
+/// was begun. The original begins a new one with every N_REPEAT.
+fn write_output(plan: &CasePlan, runs: &[Recorded]) -> Result<(), String> {
+    let (Some(output), Some(last)) = (&plan.output, runs.last()) else { return Ok(()) };
+    let begun = (runs.len() - 1) / output.num_repeats.max(1) * output.num_repeats;
+    let summaries: Vec<&Metrics> = runs[begun..].iter().map(|run| &run.summary).collect();
+    let layout = match output.script {
+        OutputScript::Coordinator => MegatronLayout::Coordinator,
+        OutputScript::ThroughputOnly => MegatronLayout::ThroughputOnly(&last.summary),
+        OutputScript::Direct { throughput } => MegatronLayout::Direct(DirectRun {
+            repeats: &summaries,
+            ranks: &last.served.record.ranks,
+            every_n_results: output.every_n_results,
+            throughput,
+        }),
     };
-    write_atomically(path, megatron_output(&record.requests, layout).as_bytes())
-        .map_err(|error| format!("--output-path {}: {error}", path.display()))
+    write_atomically(&output.path, megatron_output(&last.served.record.requests, layout).as_bytes())
+        .map_err(|error| format!("--output-path {}: {error}", output.path.display()))
 }
 
 /// The coordinator's decisions in the original's layout, where the case asks for them.

@@ -172,6 +172,9 @@ pub struct RankRecord {
     pub sum_batch_size: u64,
     /// Largest batch, in sequences.
     pub max_batch_size: u64,
+    /// Most tokens of one step, prompts and decodes together.
+    #[serde(default)]
+    pub max_step_tokens: u64,
     /// Prompt tokens computed.
     pub num_prefill_tokens: u64,
     /// Decode tokens computed.
@@ -188,6 +191,12 @@ pub struct RankRecord {
     /// Times it was suspended and resumed.
     #[serde(default)]
     pub num_suspensions: u64,
+    /// Times a request lost its KV blocks because the rank was suspended, and was computed again.
+    #[serde(default)]
+    pub num_recomputations: u64,
+    /// Times its KV cache was brought to the host's memory while it was suspended; none where it lies there anyway.
+    #[serde(default)]
+    pub num_offloads: u64,
     /// The generation epoch it was told last.
     #[serde(default)]
     pub generation_epoch: Option<i64>,

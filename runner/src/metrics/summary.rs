@@ -1,5 +1,7 @@
 //! A run's record to the numbers that are reported and compared. Definitions are in the fields' docs.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::distribution::Distribution;
@@ -58,6 +60,22 @@ pub struct Metrics {
     /// Times a rank was suspended, over all ranks.
     #[serde(default)]
     pub num_suspensions: u64,
+    /// Times a request lost its KV blocks to a suspension, over all ranks.
+    #[serde(default)]
+    pub num_recomputations: u64,
+    /// Times a suspended rank's KV cache was brought to the host's memory, over all ranks.
+    #[serde(default)]
+    pub num_offloads: u64,
+    /// Largest step of a rank, in requests.
+    #[serde(default)]
+    pub max_step_requests: u64,
+    /// Largest step of a rank, in tokens.
+    #[serde(default)]
+    pub max_step_tokens: u64,
+    /// Sizes of the CUDA graphs that were replayed at least once on any rank, in token rows, ascending; 0 stands for steps that
+    /// ran launch by launch. Without CUDA graphs those are all there are.
+    #[serde(default)]
+    pub cuda_graph_sizes: Vec<u64>,
     /// Requests that were sent when all before them were answered; the first one does not count.
     #[serde(default)]
     pub num_drains: u64,
@@ -128,6 +146,11 @@ impl Metrics {
             num_evictions: over_ranks(record, |rank| rank.num_evictions),
             num_pauses: over_ranks(record, |rank| rank.num_pauses),
             num_suspensions: over_ranks(record, |rank| rank.num_suspensions),
+            num_recomputations: over_ranks(record, |rank| rank.num_recomputations),
+            num_offloads: over_ranks(record, |rank| rank.num_offloads),
+            max_step_requests: record.ranks.iter().map(|rank| rank.max_batch_size).max().unwrap_or(0),
+            max_step_tokens: record.ranks.iter().map(|rank| rank.max_step_tokens).max().unwrap_or(0),
+            cuda_graph_sizes: cuda_graph_sizes(&record.ranks),
             num_drains: num_drains(&record.requests),
             batches: BatchSummary::all(record),
         }
@@ -141,6 +164,20 @@ fn unknown_overhead() -> Measured {
 
 fn over_ranks(record: &RunRecord, count: impl Fn(&RankRecord) -> u64) -> u64 {
     record.ranks.iter().map(count).sum()
+}
+
+fn cuda_graph_sizes(ranks: &[RankRecord]) -> Vec<u64> {
+    let mut sizes = BTreeSet::new();
+    for rank in ranks.iter().filter(|rank| rank.num_steps > 0) {
+        match &rank.graphs {
+            None => sizes.extend([0]),
+            Some(graphs) => {
+                sizes.extend(graphs.replays.keys().map(|&size| size as u64));
+                sizes.extend((graphs.eager_steps > 0).then_some(0));
+            }
+        }
+    }
+    sizes.into_iter().collect()
 }
 
 fn num_drains(requests: &[RequestRecord]) -> u64 {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::conduct::Conduct;
 use super::engine_features::EngineFeatures;
+use super::output::OutputPlan;
 use super::performance::PerformancePlan;
 use super::platform::Platform;
 use super::routing::RoutingPlan;
@@ -57,10 +58,8 @@ pub struct CasePlan {
     /// Why it runs only where it is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opt_in: Option<String>,
-    /// Where Megatron's output JSON is written, if asked for.
-    pub output_path: Option<PathBuf>,
-    /// The output JSON holds throughput only (Megatron's `--throughput-check-only`).
-    pub throughput_check_only: bool,
+    /// Megatron's output JSON, if asked for.
+    pub output: Option<OutputPlan>,
     /// Flags of the case that change nothing here, each with the reason.
     pub ignored_flags: Vec<IgnoredFlag>,
     /// Every resolved setting with its source, in the order in which the planner asked for them. Not part of the

@@ -108,7 +108,7 @@ impl Resolution<'_> {
     }
 
     /// The original repeats inside one process and starts each repeat with a fresh engine; a run of its own is that here.
-    fn repeated_inside(&mut self, num_repeats: usize) -> Option<usize> {
+    fn repeated_inside(&mut self, num_repeats: usize) -> Option<(usize, usize)> {
         const FLAG: &str = "--inference-repeat-n";
         let inside = self.count(FLAG)?;
         let all = num_repeats.saturating_mul(inside);
@@ -119,11 +119,12 @@ impl Resolution<'_> {
             self.error(FLAG, message, None);
             return None;
         }
-        Some(all)
+        Some((all, inside))
     }
 
-    /// N_REPEAT: the platform's, else the case's, else that of ENV_VARS, else 1; times `--inference-repeat-n`.
-    pub(super) fn num_repeats(&mut self) -> Option<u32> {
+    /// N_REPEAT: the platform's, else the case's, else that of ENV_VARS, else 1; times `--inference-repeat-n`, which is given
+    /// too: the original writes one output for those.
+    pub(super) fn num_repeats(&mut self) -> Option<(u32, usize)> {
         let case = self.case;
         let platform = self.inputs.platform.to_string();
         let special =
@@ -145,8 +146,8 @@ impl Resolution<'_> {
             }
         }
         self.note("N_REPEAT", chosen.to_string(), origin, "runs of the case, all of which must pass");
-        let chosen = self.repeated_inside(chosen)?;
-        u32::try_from(chosen).ok()
+        let (all, inside) = self.repeated_inside(chosen)?;
+        Some((u32::try_from(all).ok()?, inside))
     }
 
     /// TIME_LIMIT_S: the platform's, else the case's, else ten minutes.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::case_plan::CasePlan;
 use super::inputs::{Disposition, PlanInputs};
 use super::performance::plan_performance;
-use super::resolution::{PathArgument, Rejection, Resolution};
+use super::resolution::{Rejection, Resolution};
 use crate::config::{RawCase, RawFile};
 
 /// Decides what becomes of a case. Mistakes come before obstacles: a wrong file is never a mere skip.
@@ -58,14 +58,13 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
     if let (Some(engine), Some(workload)) = (&engine, &workload) {
         resolution.check_logprobs_mode(engine, workload);
     }
-    let output_path = resolution.output_path();
     let routing = resolution.routing();
-    let throughput_check_only = resolution.switch("--throughput-check-only");
     let metrics = resolution.metrics();
     let tolerances = resolution.tolerances(&metrics);
     let (metrics, uncompared) = resolution.comparable(metrics);
     let time_limit = resolution.time_limit();
-    let num_repeats = resolution.num_repeats();
+    let repeats = resolution.num_repeats();
+    let output = resolution.output(repeats.map_or(1, |(_, in_one_output)| in_one_output));
     let inputs = resolution.inputs;
     Some(CasePlan {
         name: inputs.name.to_owned(),
@@ -82,28 +81,12 @@ fn resolve(resolution: &mut Resolution<'_>, case: &RawCase) -> Option<CasePlan> 
         uncompared,
         tolerances,
         time_limit: time_limit?,
-        num_repeats: num_repeats?,
+        num_repeats: repeats?.0,
         known_failure: resolution.known_failure(),
         opt_in: resolution.opt_in(),
-        output_path,
+        output,
         routing: routing?,
-        throughput_check_only,
         ignored_flags: std::mem::take(&mut resolution.ignored),
         settings: std::mem::take(&mut resolution.settings),
     })
-}
-
-impl Resolution<'_> {
-    fn output_path(&mut self) -> Option<PathBuf> {
-        match self.path("--output-path") {
-            PathArgument::Absent => None,
-            PathArgument::Unset(variable) => {
-                let reason =
-                    format!("{variable} is not set: the record under target/goldlap/runs has everything");
-                self.ignore("--output-path", reason);
-                None
-            }
-            PathArgument::Given { path, .. } => Some(path),
-        }
-    }
 }

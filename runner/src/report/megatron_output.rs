@@ -1,7 +1,9 @@
 //! The output JSON of Megatron-LM's inference scripts, so that its tools read our results.
 
+use std::collections::BTreeMap;
+
 use crate::golden::{Json, Metric, logprob_to_json};
-use crate::metrics::{Metrics, RequestOutcome, RequestRecord};
+use crate::metrics::{Metrics, RankRecord, RequestOutcome, RequestRecord};
 
 /// Whose layout.
 #[derive(Clone, Copy, Debug)]
@@ -10,8 +12,23 @@ pub enum MegatronLayout<'a> {
     Coordinator,
     /// The same with `--throughput-check-only`: tokens / latency of each request, and nothing else.
     ThroughputOnly(&'a Metrics),
-    /// `gpt_dynamic_inference.py`: requests, then what was measured over the run.
+    /// `offline_inference.py`: requests, then what was measured over the run.
     Offline(&'a Metrics),
+    /// `gpt_dynamic_inference.py`: the same with more about each request, and one throughput per repeat.
+    Direct(DirectRun<'a>),
+}
+
+/// What the original's direct script knows beside the requests of its last repeat.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectRun<'a> {
+    /// Summary of each repeat; the last one's requests are written.
+    pub repeats: &'a [&'a Metrics],
+    /// Ranks of the last repeat.
+    pub ranks: &'a [RankRecord],
+    /// Every so many requests are written, and the last.
+    pub every_n_results: usize,
+    /// With the throughput of each repeat.
+    pub throughput: bool,
 }
 
 /// The file's text: completed requests by ascending id, in `layout`.
@@ -29,7 +46,22 @@ pub fn megatron_output(requests: &[RequestRecord], layout: MegatronLayout<'_>) -
         }
         MegatronLayout::Offline(metrics) => {
             let mut members: Vec<(String, Json)> = entries(offline_entry);
-            members.extend(offline_system(metrics));
+            members.extend(offline_system(&[metrics], true));
+            members
+        }
+        MegatronLayout::Direct(run) => {
+            let last = completed.len().saturating_sub(1);
+            let written = |(i, _): &(usize, _)| i % run.every_n_results.max(1) == 0 || *i == last;
+            let entry = |(_, request): (usize, &&RequestRecord)| {
+                (request.id.to_string(), direct_entry(request, &run))
+            };
+            let mut members: Vec<(String, Json)> =
+                completed.iter().enumerate().filter(written).map(entry).collect();
+            members.extend(offline_system(run.repeats, run.throughput));
+            members.extend(
+                ["async_sched_step_count", "async_sched_compaction_step_count"]
+                    .map(|key| field(key, Json::from(0))),
+            );
             members
         }
     };
@@ -58,11 +90,57 @@ fn offline_entry(request: &RequestRecord) -> Json {
     Json::Object(fields)
 }
 
-fn offline_system(metrics: &Metrics) -> Vec<(String, Json)> {
-    let mut members = Vec::new();
-    if let Some(throughput) = metrics.output_throughput.value() {
-        members.push(field(Metric::Throughput.name(), Json::Array(vec![Json::float(throughput)])));
+fn direct_entry(request: &RequestRecord, run: &DirectRun<'_>) -> Json {
+    let Json::Object(mut fields) = offline_entry(request) else { return Json::Null };
+    let steps = run.ranks.iter().map(|rank| rank.num_steps).max().unwrap_or(0);
+    let top_n = |list: &Option<Vec<Vec<(String, f32)>>>| list.as_deref().map_or(Json::Null, by_text);
+    let at = fields.iter().position(|(key, _)| key == "ttft").map_or(fields.len(), |at| at + 1);
+    let more = [
+        field("cuda_graph_request_count_map", graph_steps(run.ranks)),
+        field("step_count", Json::from(steps)),
+        field("top_n_logprobs", top_n(&request.generated_top_n_logprobs)),
+        field("prompt_top_n_logprobs", top_n(&request.prompt_top_n_logprobs)),
+    ];
+    fields.splice(at..at, more);
+    Json::Object(fields)
+}
+
+/// Steps of all ranks that ran as CUDA graphs, by the requests that the graph has room for; null without graphs.
+fn graph_steps(ranks: &[RankRecord]) -> Json {
+    let mut steps = BTreeMap::new();
+    for (&requests, &count) in
+        ranks.iter().flat_map(|rank| &rank.graphs).flat_map(|graphs| &graphs.replays_by_requests)
+    {
+        *steps.entry(requests).or_insert(0) += count;
     }
+    let captures = ranks.iter().any(|rank| rank.graphs.is_some());
+    let members =
+        steps.into_iter().map(|(requests, count): (usize, u64)| (requests.to_string(), Json::from(count)));
+    if captures { Json::Object(members.collect()) } else { Json::Null }
+}
+
+/// By position a map from text to logprob; of tokens with equal texts the likeliest one, as a map can hold one only.
+fn by_text(positions: &[Vec<(String, f32)>]) -> Json {
+    let map = |alternatives: &Vec<(String, f32)>| {
+        let mut members: Vec<(String, Json)> = Vec::with_capacity(alternatives.len());
+        for (text, logprob) in alternatives {
+            if members.iter().all(|(known, _)| known != text) {
+                members.push((text.clone(), logprob_to_json(*logprob)));
+            }
+        }
+        Json::Object(members)
+    };
+    Json::Array(positions.iter().map(map).collect())
+}
+
+/// What was measured over the last of some repeats, and the throughput of each.
+fn offline_system(repeats: &[&Metrics], with_throughput: bool) -> Vec<(String, Json)> {
+    let mut members = Vec::new();
+    if with_throughput {
+        let all = repeats.iter().filter_map(|metrics| metrics.output_throughput.value());
+        members.push(field(Metric::Throughput.name(), Json::Array(all.map(Json::float).collect())));
+    }
+    let Some(metrics) = repeats.last() else { return members };
     if let Some(bytes) = metrics.mem_max_allocated_bytes.value() {
         members.push(field(Metric::MemMaxAllocatedBytes.name(), Json::from(bytes as u64)));
     }

@@ -11,7 +11,7 @@ mod run_id;
 pub(crate) use atomic_file::hold_writers;
 pub use atomic_file::write_atomically;
 pub use case_text::{CaseReport, RankLogTail, verdict_text};
-pub use megatron_output::{MegatronLayout, megatron_output};
+pub use megatron_output::{DirectRun, MegatronLayout, megatron_output};
 pub use progress::RunProgress;
 pub use record_file::{run_folder, write_record};
 pub use results_file::{CaseOutcome, CaseResult, RESULTS_SCHEMA_VERSION, Results};

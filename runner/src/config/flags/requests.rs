@@ -55,12 +55,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     used("--output-path", Path, None, "write the original's output JSON here"),
     used("--throughput-check-only", Switch, None, "the output JSON holds throughput only"),
-    irrelevant(
+    used(
         "--output-every-n-results",
         Integer(1),
         Some("1"),
-        "write every n-th result only",
-        DIRECT_ONLY,
+        "write every n-th result and the last (the original's direct script)",
     ),
     irrelevant(
         "--output-request-events",
@@ -69,7 +68,12 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "write each request's events",
         "the record of a run always has them",
     ),
-    irrelevant("--no-record-throughput", Switch, None, "leave throughput out of the output", DIRECT_ONLY),
+    used(
+        "--no-record-throughput",
+        Switch,
+        None,
+        "leave throughput out of the output (the original's direct script)",
+    ),
     used("--inference-repeat-n", Integer(1), Some("1"), "runs of the case, times N_REPEAT"),
     used(
         "--suspend-resume-interval",

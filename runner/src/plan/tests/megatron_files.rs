@@ -162,10 +162,10 @@ fn with_the_checkpoint_the_throughput_test_runs_as_written() {
     assert_eq!(plan.workload.arrival, Arrival::PerStep { num_requests: 128 });
     assert_eq!(plan.engine.kv_buffer_bytes, 20 << 30);
     assert_eq!(plan.engine.max_sequence_length, 4096);
-    assert!(plan.workload.num_tokens_from_file && plan.throughput_check_only);
+    assert!(plan.workload.num_tokens_from_file);
     assert_eq!(plan.workload.sampling.seed, 42);
     assert_eq!(plan.metrics, ["generated_tokens", "logprobs"]);
-    assert_eq!(plan.output_path, None);
+    assert_eq!(plan.output, None);
     let reason = |flag: &str| plan.ignored_flags.iter().find(|i| i.flag == flag).map(|i| i.reason.as_ref());
     assert!(reason("--disable-chunked-prefill").unwrap().contains("removed from Megatron-LM"));
     assert!(reason("--output-path").unwrap().contains("INFERENCE_OUTPUT_PATH is not set"));
