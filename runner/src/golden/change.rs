@@ -106,6 +106,9 @@ fn system_change(row: &MetricRow, old: Option<&Golden>, new: &Golden, platform: 
             change(format!("no longer there (was {})", significant(number(&before))), false)
         }
         (Some(before), Some(now)) if before == now => None,
+        (Some(before), Some(now)) if metric == Metric::CudaGraphSizes => {
+            change(format!("golden {before:?}, now {now:?}"), false)
+        }
         (Some(before), Some(now)) => {
             let (before, now) = (number(&before), number(&now));
             change(in_words(before, now), is_wrong_way(row, platform, before, now))
