@@ -194,7 +194,7 @@ fn bench_refuses_what_it_cannot_measure() -> Result<(), Failed> {
         (["--passes", "0"], "--passes: expected at least 1, got 0"),
         (["--json", &folder], "cannot be written: is a directory"),
         (["--device", "64"], "device 64: expected 0 to 63"),
-        (["--model", "/no/such/folder"], "/nowhere: expected a folder with config.json"),
+        (["--model", "/no/such/folder"], "/no/such/folder: expected a folder with config.json"),
         (["--platform", "dgx_h100"], "platform dgx_h100: "),
     ] {
         let platform = if words[0] == "--device" { "vcuda" } else { "cpu" };
