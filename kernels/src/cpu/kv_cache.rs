@@ -1,16 +1,18 @@
 //! The paged KV cache in the layout that the dot kernel reads.
 //!
-//! `[layer][block][kv head]` holds the keys, then the values of one block and head. Keys: `[group of 16 keys][d/2][16 keys][2]`, so
-//! that a group is a tile of the scores; values: `[key pair][d][2]`, so that 16 channels are a tile of the output.
+//! `[block][layer][kv head]` holds the keys, then the values of one block and head. Keys: `[group of keys][d/2][keys of the group][2]`,
+//! so that 16 keys are a tile of the scores, and a group of 64 (smaller ones where the block size asks for them) is read line after
+//! line; values: `[key pair][d][2]`, so that 16 channels are a tile of the output.
 //! `d` is the head's width rounded up to 16; the padding stays zero. The memory is an anonymous mapping without reserve: zero,
-//! and committed page by page as blocks are first used.
+//! and committed huge page by huge page as blocks are first used; a block's layers lie together so that this wastes nothing.
 
 use memmap2::{MmapMut, MmapOptions};
 
 use crate::ops::KvCacheInfo;
+use crate::ops::attention::KEY_TILE;
 use crate::ops::batch::KvPlace;
 use crate::ops::error::OpError;
-use crate::ops::kv_cache::{KEY_GROUP, KvGeometry};
+use crate::ops::kv_cache::KvGeometry;
 
 /// Keys and values of all layers.
 pub struct CpuKvCache {
@@ -33,6 +35,9 @@ impl CpuKvCache {
         let memory = MmapOptions::new().len(bytes).no_reserve_swap().map_anon();
         let memory =
             memory.map_err(|error| OpError::new("kv_cache", format!("cannot map {bytes} bytes: {error}")))?;
+        // Decode walks through all of it: a layer of eight sequences with 4,000 tokens took 4 to 9 % less time with huge pages.
+        #[cfg(target_os = "linux")]
+        drop(memory.advise(memmap2::Advice::HugePage));
         Ok(Self { memory, geometry })
     }
 
@@ -42,12 +47,17 @@ impl CpuKvCache {
     }
 
     fn chunk(&self, layer: usize, block: u32, head: usize) -> usize {
-        let index = (layer * self.geometry.num_blocks + block as usize) * self.geometry.kv_heads + head;
+        let index = (block as usize * self.geometry.layers + layer) * self.geometry.kv_heads + head;
         index * 2 * chunk_words(&self.geometry)
     }
 
     fn words(&self) -> &[u32] {
         bytemuck::cast_slice(&self.memory)
+    }
+
+    /// Keys that lie side by side.
+    pub(crate) fn key_width(&self) -> usize {
+        key_width(&self.geometry)
     }
 
     /// Keys of one block and head, in words (pairs of channels).
@@ -71,6 +81,11 @@ impl CpuKvCache {
             cache: std::marker::PhantomData,
         }
     }
+}
+
+/// Keys of a group: a tile of attention if blocks consist of such, else the largest part of one that they consist of.
+fn key_width(geometry: &KvGeometry) -> usize {
+    1 << geometry.block_size.trailing_zeros().min(KEY_TILE.trailing_zeros())
 }
 
 /// Words of the keys (or of the values) of one block and head.
@@ -111,13 +126,14 @@ impl KvWriter<'_> {
         let geometry = &self.geometry;
         let padded = geometry.head_dim.next_multiple_of(16);
         let half_chunk = 2 * chunk_words(geometry);
-        let index = (layer * geometry.num_blocks + block) * geometry.kv_heads + head;
+        let index = (block * geometry.layers + layer) * geometry.kv_heads + head;
         let start = index * 2 * half_chunk;
         assert!(start + 2 * half_chunk <= self.len && slot < geometry.block_size);
         assert!(key.len() <= padded && value.len() <= padded);
-        let group = start + slot / KEY_GROUP * KEY_GROUP * padded;
+        let width = key_width(geometry);
+        let group = start + slot / width * width * padded;
         for (channel, &element) in key.iter().enumerate() {
-            let at = group + channel / 2 * KEY_GROUP * 2 + slot % KEY_GROUP * 2 + channel % 2;
+            let at = group + channel / 2 * width * 2 + slot % width * 2 + channel % 2;
             // SAFETY: inside the chunk, which lies in the cache (asserted); exclusive by the caller's promise.
             unsafe { *self.halves.add(at) = element };
         }

@@ -6,7 +6,7 @@ use super::CpuBackend;
 use super::buffer::Aligned;
 use super::dot::{Dot, MAX_TILES, Segment, dot};
 use super::isa::Isa;
-use super::simd::{Kernel, LANES, Simd, sum_lanes};
+use super::simd::{Kernel, LANES, Simd};
 use crate::ops::error::OpError;
 
 /// Bytes that all threads read in turn; several times the last-level cache that a few cores can have.
@@ -132,7 +132,7 @@ impl Kernel for ReadAll<'_> {
         for sum in &sums[1..] {
             total = s.add(total, *sum);
         }
-        sum_lanes(s.to_array(total))
+        s.sum_lanes(total)
     }
 }
 

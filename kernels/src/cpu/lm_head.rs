@@ -7,7 +7,7 @@ use super::elementary::{exp, exp_one};
 use super::elementary64::ln;
 use super::matmul::{FEW_ROWS, TileProduct};
 use super::matrix::CpuMatrix;
-use super::simd::{Kernel, LANES, Simd, load_part, max_lanes, sum_lanes};
+use super::simd::{Kernel, LANES, Simd, load_part};
 use crate::ops::MatrixInfo;
 use crate::ops::batch::HeadRow;
 use crate::ops::lm_head::{HeadStatistics, LmHead, VOCAB_CHUNK};
@@ -148,11 +148,11 @@ fn chunk_statistics<S: Simd>(s: S, logits: &[f32], first_token: usize) -> ChunkS
     for part in logits.chunks(LANES) {
         largest = s.max(largest, load_part(s, part, f32::NEG_INFINITY));
     }
-    let max = max_lanes(s.to_array(largest));
+    let max = s.max_lanes(largest);
     let at = logits.iter().position(|&logit| logit == max).unwrap_or(0);
     let mut sums = s.splat(0.0);
     for part in logits.chunks(LANES) {
         sums = s.add(sums, exp(s, s.sub(load_part(s, part, f32::NEG_INFINITY), s.splat(max))));
     }
-    ChunkStatistics { max, argmax: (first_token + at) as u32, sum: sum_lanes(s.to_array(sums)) }
+    ChunkStatistics { max, argmax: (first_token + at) as u32, sum: s.sum_lanes(sums) }
 }

@@ -19,6 +19,7 @@ mod rotary;
 mod sampling;
 mod scratch;
 mod simd;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod top_n;

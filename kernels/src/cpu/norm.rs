@@ -2,7 +2,7 @@
 
 use super::CpuBackend;
 use super::buffer::Disjoint;
-use super::simd::{Kernel, LANES, Simd, load_part, store_operands_part, sum_lanes};
+use super::simd::{Kernel, LANES, Simd, load_part, store_operands_part};
 use crate::ops::norm::{Norm, NormKind, RowSelection};
 use crate::ops::row_stride;
 
@@ -75,7 +75,7 @@ fn sum_row<S: Simd>(s: S, row: &[f32]) -> f32 {
     for chunk in row.chunks(LANES) {
         sums = s.add(sums, load_part(s, chunk, 0.0));
     }
-    sum_lanes(s.to_array(sums))
+    s.sum_lanes(sums)
 }
 
 /// `1 / sqrt(mean((x - mean)^2) + epsilon)`, sums in the contract's order.
@@ -86,5 +86,5 @@ pub(crate) fn inverse_deviation<S: Simd>(s: S, row: &[f32], mean: f32, epsilon: 
         let centred = s.sub(load_part(s, chunk, mean), s.splat(mean));
         sums = s.mul_add(centred, centred, sums);
     }
-    1.0 / (sum_lanes(s.to_array(sums)) / row.len() as f32 + epsilon).sqrt()
+    1.0 / (s.sum_lanes(sums) / row.len() as f32 + epsilon).sqrt()
 }

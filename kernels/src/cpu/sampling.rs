@@ -4,7 +4,7 @@ use super::CpuBackend;
 use super::buffer::Disjoint;
 use super::elementary::exp;
 use super::isa::Path;
-use super::simd::{Kernel, LANES, Simd, load_part, max_lanes, store_part};
+use super::simd::{Kernel, LANES, Simd, load_part, store_part};
 use crate::model::step::SampleArgs;
 use crate::ops::sampling::{Drawn, Sampling, token_mass, uniform};
 
@@ -107,7 +107,7 @@ impl Kernel for Weigh<'_> {
             largest = s.max(largest, quotient);
             store_part(s, quotient, scaled);
         }
-        let max = s.splat(max_lanes(s.to_array(largest)));
+        let max = s.splat(s.max_lanes(largest));
         for (scaled, weights) in self.scaled.chunks(LANES).zip(self.weights.chunks_mut(LANES)) {
             store_part(s, exp(s, s.sub(load_part(s, scaled, f32::NEG_INFINITY), max)), weights);
         }

@@ -89,6 +89,29 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Hints that the line at `at` is read soon; any address is allowed.
     fn prefetch(self, at: *const u32);
 
+    /// The contract's tree over 16 lanes: `x[i] + x[i + 8]`, then 4, 2 and 1 apart.
+    #[inline(always)]
+    fn sum_lanes(self, v: Self::F) -> f32 {
+        let mut lanes = self.to_array(v);
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+        }
+        lanes[0]
+    }
+    /// The largest lane: [`Self::max`] along the same tree.
+    #[inline(always)]
+    fn max_lanes(self, v: Self::F) -> f32 {
+        let mut lanes = self.to_array(v);
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
+            }
+        }
+        lanes[0]
+    }
+
     /// The lanes as an array.
     #[inline(always)]
     fn to_array(self, v: Self::F) -> [f32; LANES] {
@@ -96,28 +119,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.store(v, &mut array);
         array
     }
-}
-
-/// The contract's tree over 16 lanes.
-#[inline(always)]
-pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-    }
-    lanes[0]
-}
-
-/// The largest lane.
-#[inline(always)]
-pub(crate) fn max_lanes(mut lanes: [f32; LANES]) -> f32 {
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
-        }
-    }
-    lanes[0]
 }
 
 /// Up to 16 values, the missing ones replaced.

@@ -54,6 +54,24 @@ fn round_half(x: __m256) -> __m256i {
     _mm256_srli_epi32::<16>(rounded)
 }
 
+/// The lower levels of the contract's tree, from 8 lanes on.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn sum_8_lanes(v: __m256) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// As [`sum_8_lanes`], for the largest.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn max_8_lanes(v: __m256) -> f32 {
+    let four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+    let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+}
+
 impl Simd for Avx2 {
     type F = [__m256; 2];
     /// Even elements of both halves, then odd ones.
@@ -186,5 +204,16 @@ impl Simd for Avx2 {
     fn prefetch(self, at: *const u32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn sum_lanes(self, v: Self::F) -> f32 {
+        // SAFETY: the token proves that the machine has AVX2.
+        unsafe { sum_8_lanes(_mm256_add_ps(v[0], v[1])) }
+    }
+    #[inline(always)]
+    fn max_lanes(self, v: Self::F) -> f32 {
+        // SAFETY: the token proves that the machine has AVX2.
+        unsafe { max_8_lanes(_mm256_max_ps(v[0], v[1])) }
     }
 }

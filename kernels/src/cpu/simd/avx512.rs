@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2::{max_8_lanes, sum_8_lanes};
 use super::{Kernel, LANES, Simd};
 use crate::ops::operand::{OPERAND_CEILING, OPERAND_FLOOR};
 
@@ -148,5 +149,16 @@ impl Simd for Avx512 {
     fn prefetch(self, at: *const u32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    fn sum_lanes(self, v: Self::F) -> f32 {
+        // SAFETY: the token proves that the machine has AVX-512 and AVX2.
+        unsafe { sum_8_lanes(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))) }
+    }
+    #[inline(always)]
+    fn max_lanes(self, v: Self::F) -> f32 {
+        // SAFETY: the token proves that the machine has AVX-512 and AVX2.
+        unsafe { max_8_lanes(_mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))) }
     }
 }

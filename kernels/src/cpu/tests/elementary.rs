@@ -2,7 +2,7 @@
 
 use super::{Random, available, path};
 use crate::cpu::elementary::{exp, gelu, gelu_tanh, silu, squared_relu};
-use crate::cpu::simd::{Kernel, LANES, Scalar, Simd, max_lanes, sum_lanes};
+use crate::cpu::simd::{Kernel, LANES, Scalar, Simd};
 use crate::ops::operand::round_to_operand;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,8 +151,8 @@ impl Kernel for Arithmetic {
         s.store_operands(a, &mut operands);
         let mut bits: Vec<u32> = results.iter().flat_map(|&v| s.to_array(v)).map(f32::to_bits).collect();
         bits.extend(operands.map(u32::from));
-        bits.push(sum_lanes(s.to_array(b)).to_bits());
-        bits.push(max_lanes(s.to_array(b)).to_bits());
+        bits.push(s.sum_lanes(b).to_bits());
+        bits.push(s.max_lanes(b).to_bits());
         bits
     }
 }

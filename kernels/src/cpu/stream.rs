@@ -1,0 +1,128 @@
+//! The dot loop of a few rows with memory that is read once: keys and values in decode. One pass reads whole lines in the order in
+//! which they lie, and asks for those of the next pass meanwhile.
+//!
+//! Compared with [`super::dot`], tiles lie side by side (one pointer), more of them fit into a pass, and what comes next need
+//! not lie behind what is read. The chains are the same.
+
+use super::simd::{LANES, Simd};
+
+/// Rows that one pass keeps in registers, at most.
+const MAX_ROWS: usize = 6;
+
+/// A stretch of the chain.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    /// First word of the first tile.
+    pub(crate) words: *const u32,
+    /// What is asked for while this part is read, of the same shape; any address is allowed.
+    pub(crate) next: *const u32,
+}
+
+/// Operands of [`stream`].
+#[derive(Clone, Copy)]
+pub(crate) struct Stream<'a> {
+    /// First pair of the first row.
+    pub(crate) rows: *const u32,
+    /// Words between rows.
+    pub(crate) row_stride: usize,
+    /// Number of rows.
+    pub(crate) num_rows: usize,
+    /// Stretches, in the order of the chain; a row's pairs are contiguous over all of them.
+    pub(crate) parts: &'a [Part],
+    /// Pairs in each part.
+    pub(crate) pairs: usize,
+    /// Words between pairs; tile `t` of a pair is `16 t` words behind the first.
+    pub(crate) pair_stride: usize,
+    /// Number of tiles.
+    pub(crate) num_tiles: usize,
+    /// Result of row r, tile t, lane l: `out[r * out_stride + t * 16 + l]`, overwritten.
+    pub(crate) out: *mut f32,
+    /// Floats between result rows.
+    pub(crate) out_stride: usize,
+}
+
+/// So few rows are better off with [`stream`] than with [`super::dot::dot`]: their sums stay in registers.
+#[inline(always)]
+pub(crate) fn suits<S: Simd>(rows: usize) -> bool {
+    const { assert!(S::DOT_ROWS <= MAX_ROWS) };
+    rows <= S::DOT_ROWS
+}
+
+/// Multiplies all rows with all tiles.
+///
+/// # Safety
+/// The rows [suit](suits). All pointers of `d` but `next` are valid for the extents it states, and nothing else writes `out`
+/// meanwhile.
+#[inline(always)]
+pub(crate) unsafe fn stream<S: Simd>(s: S, d: Stream<'_>) {
+    // SAFETY: passed on.
+    unsafe {
+        match d.num_rows {
+            1 => passes::<S, 1>(s, d),
+            2 => passes::<S, 2>(s, d),
+            3 if S::DOT_ROWS >= 3 => passes::<S, 3>(s, d),
+            4 if S::DOT_ROWS >= 4 => passes::<S, 4>(s, d),
+            5 if S::DOT_ROWS >= 5 => passes::<S, 5>(s, d),
+            6 if S::DOT_ROWS >= 6 => passes::<S, 6>(s, d),
+            rows => unreachable!("{rows} rows do not suit"),
+        }
+    }
+}
+
+/// Passes of as many tiles as registers hold.
+#[inline(always)]
+unsafe fn passes<S: Simd, const R: usize>(s: S, d: Stream<'_>) {
+    let fits = |tiles: usize, left: usize| R * tiles <= S::DOT_ROWS * S::DOT_TILES && tiles <= left;
+    let mut tile = 0;
+    while tile < d.num_tiles {
+        let left = d.num_tiles - tile;
+        // SAFETY: passed on; tiles of the pass exist.
+        tile += unsafe {
+            if fits(8, left) {
+                pass::<S, R, 8>(s, d, tile)
+            } else if fits(4, left) {
+                pass::<S, R, 4>(s, d, tile)
+            } else if fits(2, left) {
+                pass::<S, R, 2>(s, d, tile)
+            } else {
+                pass::<S, R, 1>(s, d, tile)
+            }
+        };
+    }
+}
+
+/// Multiplies `T` tiles from `first` on; returns `T`.
+#[inline(always)]
+unsafe fn pass<S: Simd, const R: usize, const T: usize>(s: S, d: Stream<'_>, first: usize) -> usize {
+    let mut sums = [[s.splat(0.0); T]; R];
+    let mut row = d.rows;
+    for part in d.parts {
+        let (mut words, mut next) =
+            (part.words.wrapping_add(first * LANES), part.next.wrapping_add(first * LANES));
+        for _ in 0..d.pairs {
+            let mut operands = [s.splat_pair(0); R];
+            for (r, operand) in operands.iter_mut().enumerate() {
+                // SAFETY: the caller vouches for the rows.
+                *operand = s.splat_pair(unsafe { *row.add(r * d.row_stride) });
+            }
+            for t in 0..T {
+                s.prefetch(next.wrapping_add(t * LANES));
+                // SAFETY: the caller vouches for the tiles.
+                let weights = unsafe { s.load_weights(words.add(t * LANES)) };
+                for (sums, operand) in sums.iter_mut().zip(operands) {
+                    sums[t] = s.dot_pair(sums[t], operand, weights);
+                }
+            }
+            row = row.wrapping_add(1);
+            words = words.wrapping_add(d.pair_stride);
+            next = next.wrapping_add(d.pair_stride);
+        }
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        for (t, sum) in sums.iter().enumerate() {
+            // SAFETY: the caller vouches for 16 floats per row and tile.
+            unsafe { s.store(*sum, &mut *d.out.add(r * d.out_stride + (first + t) * LANES).cast()) };
+        }
+    }
+    T
+}
