@@ -15,3 +15,7 @@ pub mod cpu;
 pub mod cuda;
 pub mod model;
 pub mod ops;
+
+// Tests share files with integration tests, which know this crate by its name.
+#[cfg(test)]
+extern crate self as goldlap_kernels;

@@ -3,12 +3,16 @@
 //! a process of its own, and on whatever driver the machine has where one asks for the ignored tests:
 //! `cargo test -p goldlap-kernels --test conformance -- --ignored`.
 
+#[path = "../shared/architectures.rs"]
+mod architectures;
 mod attention;
 mod direct;
 mod head;
 mod matmul;
 mod model;
 mod refusals;
+#[path = "../shared/rotary.rs"]
+mod rotary;
 mod rows;
 mod subject;
 mod times;

@@ -12,49 +12,7 @@ use goldlap_kernels::model::step::{
 };
 use goldlap_kernels::ops::Backend;
 
-const ROPE: PositionEmbedding = PositionEmbedding::Rope { base: 10_000.0, percent: 1.0, scaling: None };
-
-/// Llama: RMS norm, grouped queries, SwiGLU, tied.
-pub(crate) fn llama() -> GptConfig {
-    GptConfig {
-        num_layers: 2,
-        hidden_size: 48,
-        num_attention_heads: 4,
-        num_query_groups: 2,
-        kv_channels: 16,
-        ffn_hidden_size: 72,
-        vocab_size: 331,
-        max_position_embeddings: 2048,
-        normalization: Normalization::RmsNorm,
-        norm_epsilon: 1e-5,
-        position_embedding: ROPE,
-        activation: Activation::SwiGlu,
-        qkv_bias: false,
-        attention_output_bias: false,
-        mlp_bias: false,
-        qk_norm: false,
-        tied_embeddings: true,
-    }
-}
-
-/// GPT-2: LayerNorm, learned positions, odd widths, biases everywhere.
-fn gpt2() -> GptConfig {
-    GptConfig {
-        hidden_size: 45,
-        num_attention_heads: 3,
-        num_query_groups: 3,
-        kv_channels: 15,
-        ffn_hidden_size: 99,
-        vocab_size: 257,
-        normalization: Normalization::LayerNorm,
-        position_embedding: PositionEmbedding::LearnedAbsolute,
-        activation: Activation::GeluTanh,
-        qkv_bias: true,
-        attention_output_bias: true,
-        mlp_bias: true,
-        ..llama()
-    }
-}
+use crate::architectures::{gpt2, llama};
 
 /// Qwen3 and Nemotron mixed: head norm, half rotation, squared ReLU, untied, one key/value head.
 fn mixed() -> GptConfig {

@@ -9,6 +9,7 @@ use goldlap_kernels::ops::rotary::{
 };
 use goldlap_kernels::ops::row_stride;
 
+use crate::rotary::turned;
 use crate::subject::{Conformant, Random, loaded, one_sequence, widen, worst};
 
 pub(crate) fn normalises<B: Conformant>(backend: &mut B) {
@@ -133,26 +134,11 @@ pub(crate) fn appends<B: Conformant>(backend: &mut B) {
             for (index, got) in queries.chunks(query_stride(dim)).enumerate() {
                 let (row, head) = (index / heads, index % heads);
                 let qkv = &qkv[row * width + head * dim..][..dim];
-                let expected = turned(qkv, norm.then_some(&weight), row, rotated);
+                let expected = turned(qkv, norm.then_some(&weight[..]), row, rotated);
                 let error = worst(got.iter().map(|&bits| widen(bits)), expected);
                 assert!(error < 0.0045, "{heads} {kv_heads} {dim} {rotated}: {error}");
                 assert!(got[dim..].iter().all(|&pad| pad == 0));
             }
         }
     }
-}
-
-/// A head after norm and rotation by `row` positions, in f64.
-fn turned(head: &[f32], weight: Option<&Vec<f32>>, row: usize, rotated: usize) -> Vec<f64> {
-    let mut x: Vec<f64> = head.iter().map(|&x| f64::from(x)).collect();
-    if let Some(weight) = weight {
-        let scale = 1.0 / (x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64 + 1e-6).sqrt();
-        x.iter_mut().zip(weight).for_each(|(x, weight)| *x *= scale * f64::from(*weight));
-    }
-    for i in 0..rotated / 2 {
-        let (sine, cosine) = (row as f64 * 1e4f64.powf(-2.0 * i as f64 / rotated as f64)).sin_cos();
-        (x[i], x[i + rotated / 2]) =
-            (x[i] * cosine - x[i + rotated / 2] * sine, x[i + rotated / 2] * cosine + x[i] * sine);
-    }
-    x
 }

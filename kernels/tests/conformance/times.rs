@@ -8,8 +8,9 @@ use goldlap_kernels::cuda::{KernelTime, KernelTimer, UniformStep};
 use goldlap_kernels::model::config::GptConfig;
 use goldlap_kernels::model::step::KvCacheShape;
 
+use crate::architectures::llama;
 use crate::direct::DirectDevice;
-use crate::model::{TestModel, llama};
+use crate::model::TestModel;
 
 /// A step, and the floating-point operations of its products and of its attention, counted by hand.
 fn expected_flops(config: &GptConfig, step: &UniformStep) -> u64 {

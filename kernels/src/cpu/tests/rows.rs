@@ -9,6 +9,11 @@ use crate::ops::norm::{Norm, NormKind, RowSelection};
 use crate::ops::rotary::{HeadNorm, RotaryAngles, RotaryFrequencies, RotateAndAppend, query_stride};
 use crate::ops::{Backend, row_stride};
 
+#[path = "../../../tests/shared/rotary.rs"]
+mod rotary;
+
+use self::rotary::turned;
+
 /// Head rows are rows 1 and 4.
 fn batch(rows: usize) -> RaggedBatch {
     let mut batch = one_sequence(&vec![0; rows], 8);
@@ -159,21 +164,9 @@ fn heads_are_normalised_rotated_and_stored() {
             let (queries, stored) =
                 on_all_paths(|backend| append(backend, (heads, kv_heads, dim), rotated, &qkv, norm));
             let expected = |row: usize, head: usize| {
-                let mut x: Vec<f64> =
-                    qkv[row * width + head * dim..][..dim].iter().map(|&x| f64::from(x)).collect();
-                if let Some(weight) = norm.filter(|_| head < heads + kv_heads) {
-                    let scale = 1.0 / (x.iter().map(|x| x * x).sum::<f64>() / dim as f64 + 1e-6).sqrt();
-                    x.iter_mut().zip(weight).for_each(|(x, weight)| *x *= scale * f64::from(*weight));
-                }
-                for i in 0..if head < heads + kv_heads { rotated / 2 } else { 0 } {
-                    let (sine, cosine) =
-                        (row as f64 * 1e4f64.powf(-2.0 * i as f64 / rotated as f64)).sin_cos();
-                    (x[i], x[i + rotated / 2]) = (
-                        x[i] * cosine - x[i + rotated / 2] * sine,
-                        x[i + rotated / 2] * cosine + x[i] * sine,
-                    );
-                }
-                x
+                let head_row = &qkv[row * width + head * dim..][..dim];
+                let is_value = head >= heads + kv_heads;
+                turned(head_row, norm.filter(|_| !is_value), row, if is_value { 0 } else { rotated })
             };
             for row in 0..rows {
                 for head in 0..heads {
