@@ -60,7 +60,6 @@ fn flood(bench: &Bench, count: usize) -> f64 {
 /// A coordinator with its ranks.
 pub(crate) struct Bench {
     coordinator: CoordinatorHandle,
-    context: zmq::Context,
     ranks: ServingRanks,
 }
 
@@ -74,14 +73,13 @@ impl Bench {
             clock: Clock::start(),
         };
         let coordinator = spawn(options).expect("a coordinator");
-        let context = zmq::Context::new();
-        let ranks = Ranks::of_coordinator(&context, coordinator.endpoint(), num_partials).start();
+        let ranks = Ranks::of_coordinator(coordinator.endpoint(), num_partials).start();
         coordinator.wait_ready(30.0).expect("ranks are ready");
-        Bench { coordinator, context, ranks }
+        Bench { coordinator, ranks }
     }
 
     pub(crate) fn client(&self) -> LoadClient {
-        LoadClient::of_coordinator(&self.context, self.coordinator.endpoint())
+        LoadClient::of_coordinator(self.coordinator.endpoint())
     }
 
     pub(crate) fn end(self) {

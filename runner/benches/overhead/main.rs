@@ -11,6 +11,7 @@ mod latency;
 mod list;
 mod messages;
 mod paths;
+mod peer;
 mod peers;
 mod ranks;
 

@@ -1,31 +1,25 @@
 //! Cheap peers of a coordinator: a client, and eight ranks that answer at once. They send bytes that were encoded before, and
 //! can be connected to each other without a coordinator.
 
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use goldlap::coordinator::wire::{ClientMessage, Header, PROTOCOL_VERSION, RankMessage, RankReady};
 
 use crate::messages::{FIRST_ID, Stamped, list_frame, number};
+use crate::peer::Peer;
 
 pub(crate) const RANKS: u32 = 8;
 /// Under way at once: what eight ranks may hold.
 const WINDOW: usize = 8 * 256;
 
-fn open(context: &zmq::Context, kind: zmq::SocketType) -> zmq::Socket {
-    let socket = context.socket(kind).expect("a socket");
-    socket.set_sndhwm(0).and_then(|()| socket.set_rcvhwm(0)).expect("no bounds");
-    socket.set_linger(0).expect("no linger");
-    socket
-}
-
 /// Eight ranks on one thread: whatever has come is answered at once.
 pub(crate) struct Ranks {
-    links: Vec<zmq::Socket>,
-    /// Links are to the client itself.
-    is_direct: bool,
+    links: Vec<Peer>,
     num_partials: usize,
     over: Arc<AtomicBool>,
     answer: Stamped,
@@ -47,11 +41,9 @@ impl ServingRanks {
 
 impl Ranks {
     /// Ranks of the coordinator at `endpoint`. Every answer is preceded by so many streamed tokens.
-    pub(crate) fn of_coordinator(context: &zmq::Context, endpoint: &str, num_partials: usize) -> Ranks {
+    pub(crate) fn of_coordinator(endpoint: &str, num_partials: usize) -> Ranks {
         let link = |rank: u32| {
-            let link = open(context, zmq::DEALER);
-            link.set_identity(format!("mp-coord-{rank}").as_bytes()).expect("an identity");
-            link.connect(endpoint).expect("connected");
+            let mut link = Peer::dealer(endpoint, &format!("mp-coord-{rank}"));
             let ready = RankReady {
                 version: PROTOCOL_VERSION,
                 pid: 1,
@@ -59,27 +51,14 @@ impl Ranks {
                 num_kv_blocks: 8,
                 max_requests: 64,
             };
-            link.send(RankMessage::Register.encode(), 0).expect("sent");
-            link.send(RankMessage::Ready(ready).encode(), 0).expect("sent");
+            link.add(&RankMessage::Register.encode());
+            link.add(&RankMessage::Ready(ready).encode());
+            link.flush();
             link
         };
-        Ranks { num_partials, ..Ranks::new((0..RANKS).map(link).collect(), Stamped::answer()) }
-    }
-
-    /// Ranks that a client reaches without a coordinator, at these endpoints; they send what it would get from one.
-    pub(crate) fn direct(context: &zmq::Context) -> (Ranks, Vec<String>) {
-        let links: Vec<zmq::Socket> = (0..RANKS).map(|_| open(context, zmq::ROUTER)).collect();
-        let bind = |link: &zmq::Socket| {
-            link.bind("tcp://127.0.0.1:*").expect("bound");
-            link.get_last_endpoint().expect("an endpoint").expect("UTF-8")
-        };
-        let endpoints = links.iter().map(bind).collect();
-        (Ranks { is_direct: true, ..Ranks::new(links, Stamped::reply()) }, endpoints)
-    }
-
-    fn new(links: Vec<zmq::Socket>, answer: Stamped) -> Ranks {
+        let (answer, partial) = (Stamped::answer(), Stamped::partial());
         let over = Arc::new(AtomicBool::new(false));
-        Ranks { links, is_direct: false, num_partials: 0, over, answer, partial: Stamped::partial() }
+        Ranks { links: (0..RANKS).map(link).collect(), num_partials, over, answer, partial }
     }
 
     /// Serves on a thread of its own.
@@ -90,18 +69,19 @@ impl Ranks {
     }
 
     fn serve(mut self) {
-        let (mut message, mut ids) = (zmq::Message::new(), Vec::new());
+        let mut ids = Vec::new();
         while !self.over.load(Ordering::Relaxed) {
-            let mut items: Vec<_> = self.links.iter().map(|link| link.as_poll_item(zmq::POLLIN)).collect();
+            let fds = self.links.iter().map(|link| link.stream.as_raw_fd());
+            let mut items: Vec<_> = fds.map(|fd| zmq::PollItem::from_fd(fd, zmq::POLLIN)).collect();
             zmq::poll(&mut items, 100).expect("polled");
-            for rank in 0..self.links.len() {
+            for (rank, _) in items.iter().enumerate().filter(|(_, item)| item.is_readable()) {
+                if !self.links[rank].fill() {
+                    return;
+                }
                 ids.clear();
-                while self.links[rank].recv(&mut message, zmq::DONTWAIT).is_ok() {
-                    if self.is_direct {
-                        self.reply_to(rank, &message);
-                    } else if message[1] == Header::SubmitRequest as u8 {
-                        ids.push(number(&message[2..]));
-                    }
+                while let Some(message) = self.links[rank].next() {
+                    let is_submit = message[1] == Header::SubmitRequest as u8;
+                    ids.extend(is_submit.then(|| number(&message[2..])));
                 }
                 if !ids.is_empty() {
                     self.answer(rank, &ids);
@@ -110,67 +90,68 @@ impl Ranks {
         }
     }
 
-    /// Takes the rest of a client's message and answers it.
-    fn reply_to(&mut self, rank: usize, client: &[u8]) {
-        let link = &self.links[rank];
-        let request = link.recv_msg(0).expect("the rest of the message");
-        link.send(client, zmq::SNDMORE).expect("sent");
-        link.send(self.answer.with(number(&request[2..])), 0).expect("sent");
-    }
-
     /// In one message, as after a step.
     fn answer(&mut self, rank: usize, ids: &[u64]) {
         for _ in 0..self.num_partials {
-            self.send_list(rank, Header::EngineReplyPartial, ids);
+            self.add_list(rank, Header::EngineReplyPartial, ids);
         }
-        self.send_list(rank, Header::EngineReply, ids);
+        self.add_list(rank, Header::EngineReply, ids);
+        self.links[rank].flush();
     }
 
-    fn send_list(&mut self, rank: usize, header: Header, ids: &[u64]) {
+    fn add_list(&mut self, rank: usize, header: Header, ids: &[u64]) {
         let stamped = if header == Header::EngineReply { &mut self.answer } else { &mut self.partial };
         let mut bytes = list_frame(header as u8, ids.len()).to_vec();
         for &id in ids {
             bytes.extend_from_slice(stamped.with(id));
         }
-        self.links[rank].send(bytes, 0).expect("sent");
+        self.links[rank].add(&bytes);
     }
+}
+
+/// A client connected to a rank without a coordinator; the rank sends what it would get from one. It ends with the client.
+fn direct() -> Peer {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let near = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+    let mut far = Peer::of(listener.accept().expect("accepted").0);
+    let serve = move || {
+        let (mut reply, mut ids) = (Stamped::reply(), Vec::new());
+        while far.fill() {
+            while let Some(message) = far.next() {
+                ids.push(number(&message[2..]));
+            }
+            ids.drain(..).for_each(|id| far.add(reply.with(id)));
+            far.flush();
+        }
+    };
+    std::thread::Builder::new().name("ranks".into()).spawn(serve).expect("a thread");
+    Peer::of(near)
 }
 
 /// A client that sends the same request again and again.
 pub(crate) struct LoadClient {
-    link: zmq::Socket,
+    link: Peer,
     submit: Stamped,
-    message: zmq::Message,
 }
 
 impl LoadClient {
     /// A client of the coordinator at `endpoint`.
-    pub(crate) fn of_coordinator(context: &zmq::Context, endpoint: &str) -> LoadClient {
-        let client = LoadClient::direct(context, &[endpoint.to_owned()]);
-        client.link.send(ClientMessage::Connect.encode(), 0).expect("sent");
-        client.link.recv_msg(0).expect("a greeting");
-        client.link.send(ClientMessage::Hello { version: PROTOCOL_VERSION }.encode(), 0).expect("sent");
-        client
+    pub(crate) fn of_coordinator(endpoint: &str) -> LoadClient {
+        let mut link = Peer::dealer(endpoint, "");
+        link.add(&ClientMessage::Connect.encode());
+        link.flush();
+        link.receive();
+        link.add(&ClientMessage::Hello { version: PROTOCOL_VERSION }.encode());
+        LoadClient { link, submit: Stamped::submit() }
     }
 
-    /// A client that sends to each of these in turn.
-    pub(crate) fn direct(context: &zmq::Context, endpoints: &[String]) -> LoadClient {
-        let link = open(context, zmq::DEALER);
-        for endpoint in endpoints {
-            link.connect(endpoint).expect("connected");
-        }
-        LoadClient { link, submit: Stamped::submit(), message: zmq::Message::new() }
+    /// A client of a rank.
+    pub(crate) fn direct() -> LoadClient {
+        LoadClient { link: direct(), submit: Stamped::submit() }
     }
 
-    pub(crate) fn send(&mut self, index: usize) {
-        self.link.send(self.submit.with(FIRST_ID + index as u64), 0).expect("sent");
-    }
-
-    /// Index of a request that was answered, if an answer is there.
-    pub(crate) fn receive(&mut self, flags: i32) -> Option<usize> {
-        self.link.recv(&mut self.message, flags).ok()?;
-        let is_final = self.message[1] == Header::EngineReply as u8;
-        is_final.then(|| (number(&self.message[2..]) - FIRST_ID) as usize)
+    fn add(&mut self, index: usize) {
+        self.link.add(self.submit.with(FIRST_ID + index as u64));
     }
 
     /// Sends `count` requests with a full window all the time; seconds until the last answer.
@@ -179,19 +160,61 @@ impl LoadClient {
         let (mut num_sent, mut num_answered) = (0, 0);
         while num_answered < count {
             while num_sent < count && num_sent < num_answered + WINDOW {
-                self.send(num_sent);
+                self.add(num_sent);
                 num_sent += 1;
             }
-            num_answered += usize::from(self.receive(0).is_some());
-            // Streamed tokens are no answers; what else is there already is taken too.
-            while self.link.get_events().expect("events").contains(zmq::POLLIN) {
-                num_answered += usize::from(self.receive(zmq::DONTWAIT).is_some());
+            self.link.flush();
+            assert!(self.link.fill(), "the coordinator left");
+            while let Some(message) = self.link.next() {
+                num_answered += usize::from(answered(message).is_some());
             }
         }
         start.elapsed().as_secs_f64()
     }
 
-    pub(crate) fn leave(&self) {
-        self.link.send(ClientMessage::Disconnect.encode(), 0).expect("sent");
+    /// Sends `count` requests evenly at `rate`, whatever is answered, from a thread of its own; microseconds from when each
+    /// was due to its answer, ascending.
+    pub(crate) fn at_rate(&mut self, rate: f64, count: usize) -> Vec<f64> {
+        let due = move |index: usize| Duration::from_secs_f64(index as f64 / rate);
+        let mut receiver = self.link.twin();
+        // Bytes that came with the greeting belong to nobody's request.
+        let start = Instant::now();
+        let receive = move || {
+            let mut latencies = Vec::with_capacity(count);
+            while latencies.len() < count && receiver.fill() {
+                while let Some(message) = receiver.next() {
+                    let index = answered(message);
+                    latencies.extend(
+                        index.map(|index| 1e6 * (start.elapsed().as_secs_f64() - due(index).as_secs_f64())),
+                    );
+                }
+            }
+            latencies
+        };
+        let receiver = std::thread::Builder::new().name("client".into()).spawn(receive).expect("a thread");
+        let mut num_sent = 0;
+        while num_sent < count {
+            while num_sent < count && start.elapsed() >= due(num_sent) {
+                self.add(num_sent);
+                num_sent += 1;
+            }
+            self.link.flush();
+            std::thread::sleep(due(num_sent).saturating_sub(start.elapsed()));
+        }
+        let mut latencies = receiver.join().expect("the receiver");
+        latencies.sort_by(f64::total_cmp);
+        latencies
     }
+
+    /// Takes leave of the coordinator.
+    pub(crate) fn leave(mut self) {
+        self.link.add(&ClientMessage::Disconnect.encode());
+        self.link.flush();
+    }
+}
+
+/// Index of the request that a message answers; streamed tokens are no answers.
+fn answered(message: &[u8]) -> Option<usize> {
+    let is_final = message[1] == Header::EngineReply as u8;
+    is_final.then(|| (number(&message[2..]) - FIRST_ID) as usize)
 }
