@@ -72,12 +72,12 @@ impl RankLink {
 
     /// Streams the tokens of one step. Nothing is sent for an empty list.
     pub fn send_partials(&mut self, partials: Vec<PartialReply>) -> Result<(), LinkError> {
-        self.send_split(partials, RankMessage::Partials)
+        if partials.is_empty() { Ok(()) } else { self.send_split(RankMessage::Partials(partials)) }
     }
 
     /// Answers the requests that ended in one step. Nothing is sent for an empty list.
     pub fn send_finals(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError> {
-        self.send_split(replies, RankMessage::Finals)
+        if replies.is_empty() { Ok(()) } else { self.send_split(RankMessage::Finals(replies)) }
     }
 
     /// Says that the rank is alive.
@@ -120,21 +120,16 @@ impl RankLink {
     }
 
     /// Sends a list as one message, or as several where one would come near the limits of the receiver.
-    fn send_split<T>(&self, mut list: Vec<T>, message: fn(Vec<T>) -> RankMessage) -> Result<(), LinkError>
-    where
-        T: Clone,
-    {
-        if list.is_empty() {
-            return Ok(());
-        }
+    fn send_split(&self, list: RankMessage) -> Result<(), LinkError> {
         // A value takes a byte at least, so that an eighth of the byte limit is within the limit of values too.
         let comfortable = self.limits.max_message_bytes / 8;
-        let payload = message(list.clone()).encode();
-        if payload.len() <= comfortable || list.len() == 1 {
+        let payload = list.encode();
+        if payload.len() <= comfortable {
             return self.check_size(payload);
         }
-        let second = list.split_off(list.len() / 2);
-        self.send_split(list, message)?;
-        self.send_split(second, message)
+        match list.halves() {
+            None => self.check_size(payload),
+            Some(halves) => halves.into_iter().try_for_each(|half| self.send_split(half)),
+        }
     }
 }

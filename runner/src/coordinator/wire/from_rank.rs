@@ -37,6 +37,24 @@ pub enum RankMessage {
 }
 
 impl RankMessage {
+    /// The same as two messages with half of the list each; `None` of one that has no list of two or more.
+    pub(in crate::coordinator) fn halves(self) -> Option<[RankMessage; 2]> {
+        fn split<T>(mut list: Vec<T>, of: fn(Vec<T>) -> RankMessage) -> Option<[RankMessage; 2]> {
+            let second = (list.len() > 1).then(|| list.split_off(list.len() / 2))?;
+            Some([of(list), of(second)])
+        }
+        match self {
+            RankMessage::Finals(list) => split(list, RankMessage::Finals),
+            RankMessage::Partials(list) => split(list, RankMessage::Partials),
+            RankMessage::Register
+            | RankMessage::Disconnect
+            | RankMessage::Ready(_)
+            | RankMessage::Heartbeat(_)
+            | RankMessage::CachedBlocks(_)
+            | RankMessage::Report(_) => None,
+        }
+    }
+
     /// Reads one message.
     pub fn decode(bytes: &[u8], limits: &WireLimits) -> Result<RankMessage, WireError> {
         if bytes.is_empty() {
