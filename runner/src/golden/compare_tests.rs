@@ -1,5 +1,7 @@
 //! Verdicts on synthetic runs: what must be green, and everything that must be red.
 
+use goldlap_kernels::ops::graph_counts::GraphCounts;
+
 use super::*;
 use crate::golden::test_run::{ALL, names, record};
 use crate::golden::{Difference, Outcome, SystemValue};
@@ -256,6 +258,41 @@ fn unstable_or_incomplete_runs_make_no_golden() {
     );
     assert!(refuse(|r| r.machine_limits = None).contains("METRICS names efficiency, which was not measured"));
     assert!(Golden::from_runs(&Platform::Cpu, &[], &[], "c").unwrap_err().contains("no run"));
+}
+
+/// Sizes are a set, limits are limits, and repeats that were not made are missed.
+#[test]
+fn graphs_limits_and_repeats_are_noticed() {
+    let run = |replayed: &[usize], max_batch_size: u64| {
+        let mut run = record("vcuda");
+        let rank = &mut run.ranks[0];
+        rank.num_steps = 9;
+        rank.max_batch_size = max_batch_size;
+        let replays = replayed.iter().map(|&rows| (rows, 3)).collect();
+        rank.graphs = Some(GraphCounts { replays, eager_steps: 1, ..GraphCounts::default() });
+        run
+    };
+    let metrics = ["cuda_graph_sizes", "max_step_requests", "num_repeats"];
+    let first = run(&[1, 4], 3);
+    let summary = Metrics::of(&first, None);
+    assert_eq!(summary.cuda_graph_sizes, [0, 1, 4]);
+    let runs = |count: usize| vec![Run { record: &first, summary: &summary }; count];
+    let golden =
+        |count| reread(&Golden::from_runs(&Platform::Vcuda, &names(&metrics), &runs(count), "c").unwrap());
+    let once = golden(1);
+    for (replayed, largest, failing) in [
+        (&[1, 4][..], 3, None),
+        (&[1, 4], 2, None),
+        (&[1, 2, 4], 3, Some("cuda_graph_sizes")),
+        (&[], 3, Some("cuda_graph_sizes")),
+        (&[1, 4], 4, Some("max_step_requests")),
+    ] {
+        let verdict = judge(&run(replayed, largest), &once, &metrics);
+        let failed = verdict.metrics.iter().find(|metric| metric.outcome == Outcome::Failed);
+        assert_eq!(failed.map(|metric| metric.metric.as_str()), failing, "{}", texts(&verdict));
+    }
+    let verdict = judge(&first, &golden(4), &metrics);
+    assert!(!verdict.passed() && texts(&verdict).contains("golden 4.000, now 1.000"), "{}", texts(&verdict));
 }
 
 #[path = "megatron_rules_tests.rs"]

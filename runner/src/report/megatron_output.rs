@@ -171,6 +171,8 @@ fn field(key: &str, value: Json) -> (String, Json) {
 
 #[cfg(test)]
 mod tests {
+    use goldlap_kernels::ops::graph_counts::GraphCounts;
+
     use super::*;
     use crate::golden::Golden;
     use crate::golden::test_run::record;
@@ -217,6 +219,32 @@ mod tests {
         let offline = parsed(MegatronLayout::Offline(&metrics));
         assert_eq!(offline["lifetime_prefill_token_count"], 9);
         assert_eq!(offline["0"]["ttft"], 0.1);
+    }
+
+    #[test]
+    fn the_direct_layout_has_graphs_alternatives_and_each_repeat() {
+        let mut run = record("vcuda");
+        let replays_by_requests = [(1, 4), (8, 2)].into();
+        run.ranks[0].graphs = Some(GraphCounts { replays_by_requests, ..GraphCounts::default() });
+        run.ranks.push(run.ranks[0].clone());
+        let alternatives = vec![vec![("a".to_owned(), -0.5), ("b".to_owned(), -1.0), ("a".to_owned(), -2.0)]];
+        run.requests[0].generated_top_n_logprobs = Some(alternatives);
+        let metrics = Metrics::of(&run, None);
+        let repeats = [&metrics, &metrics, &metrics];
+        let direct = |every_n_results, throughput| {
+            let ranks = &run.ranks;
+            let layout =
+                MegatronLayout::Direct(DirectRun { repeats: &repeats, ranks, every_n_results, throughput });
+            serde_json::from_str::<serde_json::Value>(&megatron_output(&run.requests, layout)).unwrap()
+        };
+        let all = direct(1, true);
+        assert_eq!(all["0"]["cuda_graph_request_count_map"], serde_json::json!({"1": 8, "8": 4}));
+        assert_eq!(all["0"]["top_n_logprobs"], serde_json::json!([{"a": -0.5, "b": -1.0}]));
+        assert_eq!(all["1"]["top_n_logprobs"], serde_json::Value::Null);
+        assert_eq!(all["throughput"].as_array().unwrap().len(), 3);
+        let some = direct(2, false);
+        assert!(some.get("0").is_some() && some.get("1").is_none() && some.get("2").is_some());
+        assert!(some.get("throughput").is_none());
     }
 
     #[test]

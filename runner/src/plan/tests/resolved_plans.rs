@@ -8,7 +8,8 @@ use goldlap_kernels::model::config::{Activation, GptConfig, Normalization, Posit
 use super::{invalid, plan, plan_in, prompted_case, run, skip, small_case};
 use crate::plan::explain::{explain, explain_json};
 use crate::plan::{
-    Arrival, CasePlan, Disposition, ModelPlan, Origin, PromptSource, TerminationPlan, TokenizerPlan,
+    Arrival, CasePlan, Disposition, ModelPlan, Origin, OutputScript, PromptSource, TerminationPlan,
+    TokenizerPlan,
 };
 
 fn config(flags: &[&str]) -> GptConfig {
@@ -208,6 +209,23 @@ fn repeats_inside_a_run_multiply_the_runs() {
     assert!(many.contains("--inference-repeat-n") && many.contains("100000 times 2"), "{many}");
     let none = invalid(plan(&prompted_case(&["--inference-repeat-n: 0"], "")));
     assert!(none.contains("--inference-repeat-n"), "{none}");
+}
+
+#[test]
+fn the_output_is_that_of_the_script_which_the_folders_name_tells() {
+    let output = |folder: &str, flags: &[&str], keys: &str| {
+        let flags: Vec<&str> = flags.iter().copied().chain(["--output-path: out.json"]).collect();
+        let plan = run(plan_in(folder, &prompted_case(&flags, keys), "cpu", &[]));
+        plan.output.map(|output| (output.script, output.every_n_results, output.num_repeats))
+    };
+    let direct = |throughput| OutputScript::Direct { throughput };
+    let all = ["--output-every-n-results: 4", "--no-record-throughput: true", "--inference-repeat-n: 3"];
+    assert_eq!(output("dp1_tiny", &[], ""), Some((direct(true), 1, 1)));
+    assert_eq!(output("dp1_tiny", &all, "N_REPEAT: 2\n"), Some((direct(false), 4, 3)));
+    assert_eq!(output("dp1_tiny_zmq", &all, ""), Some((OutputScript::Coordinator, 1, 3)));
+    let only = ["--throughput-check-only: true"];
+    assert_eq!(output("dp1_tiny", &only, ""), Some((OutputScript::ThroughputOnly, 1, 1)));
+    assert_eq!(run(plan(&prompted_case(&[], ""))).output, None);
 }
 
 #[test]
