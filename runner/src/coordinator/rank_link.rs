@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::routing::identity_of;
 use super::socket::{Dealer, SocketError};
 use super::wire::{
-    FinalReply, PartialReply, RankCommand, RankMessage, RankReady, RankStats, WireError, WireLimits,
+    BadMessage, FinalReply, PartialReply, RankCommand, RankMessage, RankReady, RankStats, WireLimits,
 };
 use crate::engine::CacheChanges;
 use crate::metrics::RankRecord;
@@ -24,9 +24,9 @@ pub enum LinkError {
     /// The socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// The coordinator sent what is not a command; it was dropped, the link still works.
+    /// The coordinator sent what is not a command; the link still works.
     #[error("unreadable command from the coordinator: {0}")]
-    Wire(#[from] WireError),
+    Wire(#[from] BadMessage),
     /// One reply alone is larger than any message may be.
     #[error("a reply of {bytes} bytes does not fit into a message, at most {limit} do")]
     TooLarge {

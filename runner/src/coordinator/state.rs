@@ -16,8 +16,8 @@ use super::requests::Requests;
 use super::segments::add_segments;
 use super::stats::{CoordinatorStats, Counters, RankLoad};
 use super::wire::{
-    BadMessage, ClientMessage, ClientReply, FinalReply, Numbering, RankCommand, RankMessage, RankReady,
-    ReplyStatus, ServedBy,
+    BadMessage, ClientMessage, ClientReply, ErrorClass, FinalReply, Numbering, RankCommand, RankMessage,
+    RankReady, ReplyStatus, ServedBy,
 };
 use crate::metrics::{Incident, RankRecord};
 
@@ -363,5 +363,5 @@ pub(super) fn failure(
     reason: &str,
     now_s: f64,
 ) -> FinalReply {
-    FinalReply::failed(id, sampling, "CoordinatorError", reason, now_s)
+    FinalReply::failed(id, sampling, ErrorClass::Any, reason, now_s)
 }

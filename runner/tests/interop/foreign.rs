@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use libtest_mimic::Failed;
 
@@ -17,7 +17,10 @@ struct Foreign {
 
 impl Foreign {
     fn start(python: &Python, arguments: &[&str]) -> Result<Foreign, Failed> {
-        let mut command = python.script("coordinator.py", arguments);
+        Foreign::started(python.script("coordinator.py", arguments))
+    }
+
+    fn started(mut command: Command) -> Result<Foreign, Failed> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut endpoint = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut endpoint)?;
@@ -36,7 +39,12 @@ impl Foreign {
 
 /// `goldlap rank` joins, serves text and tokens, and leaves when told to stop.
 pub(crate) fn ranks_join(model: &Model, python: &Python) -> Result<(), Failed> {
-    let coordinator = Foreign::start(python, &["ranks", "2"])?;
+    ranks_serve(model, python.script("coordinator.py", &["ranks", "2"]))
+}
+
+/// Two ranks join the coordinator that the command starts; all end well.
+pub(crate) fn ranks_serve(model: &Model, coordinator: Command) -> Result<(), Failed> {
+    let coordinator = Foreign::started(coordinator)?;
     let start = |rank: &str| {
         let mut command = program();
         command.args(["rank", "--coordinator", &coordinator.endpoint, "--rank", rank, "--model"]);

@@ -3,6 +3,7 @@
 //! is listed as ignored.
 
 mod foreign;
+mod original;
 mod service;
 
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ fn trials() -> Vec<Trial> {
             Ok(Completion::Completed)
         })
     };
-    tests.into_iter().map(trial).collect()
+    tests.into_iter().map(trial).chain(original::trials()).collect()
 }
 
 /// An interpreter that has what the peers need.
@@ -83,16 +84,7 @@ impl Python {
 
 /// A service driven through one scenario by the peer, which also ends it.
 fn scenario(model: &Model, python: &Python, name: &str, arguments: &[&str]) -> Result<(), Failed> {
-    let mut service = Service::start(model, arguments)?;
-    let output = python.run("peer.py", &[name, service.endpoint()])?;
-    if !output.status.success() {
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(format!("the peer failed:\n{error}\nthe service said:\n{}", service.kill()).into());
-    }
-    let (code, said) = service.wait()?;
-    if code != Some(0) {
-        return Err(format!("the service ended with {code:?}:\n{said}").into());
-    }
+    let said = driven(model, arguments, |endpoint| python.run("peer.py", &[name, endpoint]))?;
     if name == "current" {
         for line in [
             "PAUSE: Running -> Paused, passed on to 2 ranks",
@@ -107,7 +99,27 @@ fn scenario(model: &Model, python: &Python, name: &str, arguments: &[&str]) -> R
             }
         }
     }
-    service.nothing_is_left()
+    Ok(())
+}
+
+/// What the service said that a peer drove, from its start to its good end.
+fn driven(
+    model: &Model,
+    arguments: &[&str],
+    peer: impl FnOnce(&str) -> Result<Output, Failed>,
+) -> Result<String, Failed> {
+    let mut service = Service::start(model, arguments)?;
+    let output = peer(service.endpoint())?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(format!("the peer failed:\n{error}\nthe service said:\n{}", service.kill()).into());
+    }
+    let (code, said) = service.wait()?;
+    if code != Some(0) {
+        return Err(format!("the service ended with {code:?}:\n{said}").into());
+    }
+    service.nothing_is_left()?;
+    Ok(said)
 }
 
 fn ctrl_c(model: &Model, _python: &Python) -> Result<(), Failed> {

@@ -90,7 +90,7 @@ impl FakeRank {
             }
             RankCommand::Submit(submit) => {
                 let reply =
-                    FinalReply::failed(submit.id, submit.sampling, "TokenizerError", "no tokenizer", 0.0);
+                    FinalReply::failed(submit.id, submit.sampling, ErrorClass::Any, "no tokenizer", 0.0);
                 self.link.send_finals(vec![reply]).expect("a refusal");
             }
             RankCommand::Abort { request_id } => self.jobs.retain(|job| job.id != request_id),

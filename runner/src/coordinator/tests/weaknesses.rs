@@ -170,7 +170,7 @@ fn replies_that_nobody_waits_for_are_counted() {
 fn a_refusal_of_the_rank_reaches_the_client_with_its_reason() {
     let mut driver = Driver::started(1);
     driver.client("c", submit(0));
-    let reply = FinalReply::failed(0, SamplingParams::default(), "BlockOverflowError", "too long", 0.0);
+    let reply = FinalReply::failed(0, SamplingParams::default(), ErrorClass::Blocks, "too long", 0.0);
     let commands = driver.rank(0, RankMessage::Finals(vec![reply]));
     assert_eq!(failure_of(&commands), "too long");
     assert_eq!(finals(&commands)[0].1.generated_text.as_deref(), Some(""), "always a text");

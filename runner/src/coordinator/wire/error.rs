@@ -80,7 +80,7 @@ pub enum WireError {
 pub struct BadMessage {
     /// What is wrong.
     pub error: WireError,
-    /// The client's id of the request that was submitted.
+    /// The sender's id of the request that was submitted.
     pub request: Option<u64>,
 }
 

@@ -59,7 +59,7 @@ impl ClientMessage {
             return Ok(ClientMessage::Control(signal?));
         }
         match message.header {
-            Header::SubmitRequest => read_submit(&mut message),
+            Header::SubmitRequest => Submit::read(&mut message).map(ClientMessage::Submit),
             Header::SubmitRequestWithKv => {
                 message.arity(6..=6, "6")?;
                 Ok(ClientMessage::SubmitWithKv { client_id: message.next()? })
@@ -73,7 +73,7 @@ impl ClientMessage {
         match self {
             ClientMessage::Connect => encode(Header::Connect, []),
             ClientMessage::Hello { version } => encode(Header::Hello, [(*version).into()]),
-            ClientMessage::Submit(submit) => submit.encode(),
+            ClientMessage::Submit(submit) => submit.encode(submit.num_elements()),
             ClientMessage::Abort { client_id } => encode(Header::AbortRequest, [(*client_id).into()]),
             ClientMessage::SubmitWithKv { client_id } => {
                 let nothing = || rmpv::Value::Map(Vec::new());
@@ -87,15 +87,6 @@ impl ClientMessage {
             ClientMessage::Disconnect => encode(Header::Disconnect, []),
             ClientMessage::Shutdown => encode(Header::Shutdown, []),
         }
-    }
-}
-
-fn read_submit(message: &mut Message<'_>) -> Result<ClientMessage, BadMessage> {
-    // The id first: a request whose other elements are bad can then be answered.
-    let id = message.next()?;
-    match Submit::read_after_id(id, message) {
-        Ok(submit) => Ok(ClientMessage::Submit(submit)),
-        Err(error) => Err(BadMessage { error, request: Some(id) }),
     }
 }
 

@@ -34,7 +34,7 @@ pub use header::Header;
 pub use numbering::Numbering;
 pub use partial::PartialReply;
 pub use rank_status::{PROTOCOL_VERSION, RankReady, RankStats};
-pub use reply::{Effort, FinalReply, ReplyStatus, ServedBy};
+pub use reply::{Effort, ErrorClass, FinalReply, ReplyStatus, ServedBy};
 pub use sampling::SamplingParams;
 pub use submit::{Prompt, Submit};
 pub use to_client::ClientReply;

@@ -128,6 +128,12 @@ mod tests {
         let record = last.encode_as(Numbering::V0_16).unwrap();
         assert_eq!(record[..5], [0x93, 4, 9, 0x82, 0xa8]);
         assert_eq!(&record[5..13], b"requests");
+        for key in ["routing_indices", "ttft"] {
+            let has = |bytes: &[u8]| bytes.windows(key.len()).any(|part| part == key.as_bytes());
+            assert!(has(&newer) && !has(&record), "{key} would end a client of 0.16");
+        }
+        let record = rmpv::decode::read_value(&mut &record[..]).expect("as many keys as it says");
+        assert_eq!(record.as_array().map(Vec::len), Some(3));
         let refusal = ClientReply::Refusal { reason: String::new() };
         assert_eq!(refusal.encode_as(Numbering::V0_17), None, "an unknown header would end the client");
     }

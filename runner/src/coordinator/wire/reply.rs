@@ -2,6 +2,7 @@
 
 use rmpv::Value;
 
+use super::numbering::Numbering;
 use super::reader::Reader;
 use super::sampling::SamplingParams;
 use super::value::{Dict, FromValue, Mismatch, map};
@@ -14,6 +15,32 @@ pub enum ReplyStatus {
     Completed,
     /// `FAILED`: refused or given up.
     Failed,
+}
+
+/// What a failure is in the original's words. A client that deserialises looks the name up, and ends where it finds none.
+/// (`ContextErrorFactory` in `megatron/core/inference/contexts/dynamic_context.py`, the same from 0.16 to 0.19)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The base of the others, for everything that has no class of its own.
+    Any,
+    /// Prompt and output exceed the sequence length, or the output's length makes no sense.
+    MaxSequenceLength,
+    /// The prompt has more tokens than a step.
+    Tokens,
+    /// The KV cache has too few blocks.
+    Blocks,
+}
+
+impl ErrorClass {
+    /// The name of the original's class.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorClass::Any => "ContextOverflowError",
+            ErrorClass::MaxSequenceLength => "MaxSequenceLengthOverflowError",
+            ErrorClass::Tokens => "TokenOverflowError",
+            ErrorClass::Blocks => "BlockOverflowError",
+        }
+    }
 }
 
 /// Which rank answered, and after how many dispatches; sent to Goldlap clients only.
@@ -100,17 +127,16 @@ impl FinalReply {
         }
     }
 
-    /// A request that was refused or given up, for `reason`. `kind` is the original's error class, such as
-    /// `MaxSequenceLengthOverflowError`; `at_s` the event's timestamp.
+    /// A request that was refused or given up, for `reason`; `at_s` is the event's timestamp.
     pub fn failed(
         request_id: u64,
         sampling: SamplingParams,
-        kind: &str,
+        class: ErrorClass,
         reason: &str,
         at_s: f64,
     ) -> FinalReply {
         let payload = map([
-            ("type", kind.into()),
+            ("type", class.name().into()),
             ("request_id", request_id.into()),
             ("message", reason.into()),
             ("is_transient", false.into()),
@@ -147,6 +173,9 @@ fn lookup<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 
 /// Keys that every client wants to see, nil where no foreign engine gave a value, which then stands in `extra`.
 const ALWAYS_WRITTEN: [&str; 2] = ["inference_parameters", "routing_indices"];
+
+/// Keys that 0.17 brought.
+const UNKNOWN_TO_0_16: [&str; 2] = ["routing_indices", "ttft"];
 
 fn is_ours_to_fill(key: &str) -> bool {
     ALWAYS_WRITTEN.contains(&key)
@@ -221,10 +250,18 @@ impl FromValue for FinalReply {
 
 impl FinalReply {
     pub(super) fn write(&self, to: &mut Writer<'_>) {
-        let is_absent = |absent: &&str| !self.extra.iter().any(|(key, _)| key == absent);
-        let absent = ALWAYS_WRITTEN.iter().filter(|key| is_absent(key));
+        self.write_for(Numbering::Current, to);
+    }
+
+    pub(super) fn write_for(&self, release: Numbering, to: &mut Writer<'_>) {
+        let is_known = |key: &str| release != Numbering::V0_16 || !UNKNOWN_TO_0_16.contains(&key);
+        let is_absent = |absent: &str| !self.extra.iter().any(|(key, _)| key == absent);
+        let absent = ALWAYS_WRITTEN.iter().filter(|key| is_absent(key) && is_known(key));
+        let extra = self.extra.iter().filter(|(key, _)| is_known(key));
         let num_ours = 2 * usize::from(self.served_by.is_some()) + 2 * usize::from(self.effort.is_some());
-        to.map(16 + absent.clone().count() + num_ours + self.extra.len());
+        to.map(
+            15 + usize::from(is_known("ttft")) + absent.clone().count() + num_ours + extra.clone().count(),
+        );
         to.key("request_id").natural(self.request_id);
         to.key("prompt").nullable(self.prompt.as_deref(), Writer::text);
         self.sampling.write(to.key("sampling_params"));
@@ -245,7 +282,9 @@ impl FinalReply {
         to.key("tpot").list(self.tpot.len());
         self.tpot.iter().for_each(|&seconds| to.real(seconds));
         to.key("latency").nil();
-        to.key("ttft").nullable(self.ttft, Writer::real);
+        if is_known("ttft") {
+            to.key("ttft").nullable(self.ttft, Writer::real);
+        }
         to.key("events").values(&self.events);
         if let Some(ServedBy { rank, num_dispatches }) = self.served_by {
             to.key("rank").natural(rank.into());
@@ -255,6 +294,6 @@ impl FinalReply {
             to.key("num_cached_tokens").natural(num_cached_tokens);
             to.key("num_evictions").natural(num_evictions);
         }
-        to.entries(&self.extra);
+        extra.for_each(|(key, value)| to.key(key).value(value));
     }
 }

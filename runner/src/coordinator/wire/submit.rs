@@ -2,7 +2,7 @@
 
 use rmpv::Value;
 
-use super::error::WireError;
+use super::error::{BadMessage, WireError};
 use super::header::Header;
 use super::message::{Message, write};
 use super::reader::Reader;
@@ -44,21 +44,35 @@ pub struct Submit {
 }
 
 impl Submit {
-    /// Reads the elements after the id. Four elements are the older form without multi-modal data.
-    pub(super) fn read_after_id(id: u64, message: &mut Message<'_>) -> Result<Submit, WireError> {
+    /// Reads the id first: a request whose other elements are bad can then be answered.
+    pub(super) fn read(message: &mut Message<'_>) -> Result<Submit, BadMessage> {
+        let id = message.next()?;
+        Submit::read_after_id(id, message).map_err(|error| BadMessage { error, request: Some(id) })
+    }
+
+    /// Four elements are the older form without multi-modal data.
+    fn read_after_id(id: u64, message: &mut Message<'_>) -> Result<Submit, WireError> {
         message.arity(4..=5, "4 or 5")?;
         Ok(Submit { id, prompt: message.next()?, sampling: message.next()?, multi_modal: message.next()? })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        write(Header::SubmitRequest.number(), 4, |to| {
+    /// What every release's coordinator takes: 0.19's ends of a fifth element.
+    pub(super) fn num_elements(&self) -> usize {
+        if self.multi_modal.is_some() { 5 } else { 4 }
+    }
+
+    /// In the older form of four elements, or in that of five.
+    pub(super) fn encode(&self, num_elements: usize) -> Vec<u8> {
+        write(Header::SubmitRequest.number(), num_elements - 1, |to| {
             to.natural(self.id);
             match &self.prompt {
                 Prompt::Text(text) => to.text(text),
                 Prompt::Tokens(tokens) => to.tokens(tokens),
             }
             self.sampling.write(to);
-            to.nullable(self.multi_modal.as_ref(), |to, value| to.value(value));
+            if num_elements > 4 {
+                to.nullable(self.multi_modal.as_ref(), |to, value| to.value(value));
+            }
         })
     }
 }

@@ -112,6 +112,6 @@ impl ClientReply {
 fn record(reply: &FinalReply, to: &mut Writer<'_>) {
     to.map(2);
     to.key("requests").list(1);
-    reply.write(to);
+    reply.write_for(Numbering::V0_16, to);
     to.key("latency").nil();
 }

@@ -2,7 +2,7 @@
 
 use super::WireLimits;
 use super::control::ControlSignal;
-use super::error::WireError;
+use super::error::BadMessage;
 use super::header::Header;
 use super::message::{Message, encode};
 use super::submit::Submit;
@@ -23,27 +23,26 @@ pub enum RankCommand {
 
 impl RankCommand {
     /// Reads one message.
-    pub fn decode(bytes: &[u8], limits: &WireLimits) -> Result<RankCommand, WireError> {
+    pub fn decode(bytes: &[u8], limits: &WireLimits) -> Result<RankCommand, BadMessage> {
         let mut message = Message::parse(bytes, limits)?;
         if let Some(signal) = ControlSignal::read(&mut message) {
             return Ok(RankCommand::Control(signal?));
         }
         let header = message.header;
         if header == Header::SubmitRequest {
-            let id = message.next()?;
-            Ok(RankCommand::Submit(Submit::read_after_id(id, &mut message)?))
+            Submit::read(&mut message).map(RankCommand::Submit)
         } else if header == Header::AbortRequest {
             message.arity(2..=2, "2")?;
             Ok(RankCommand::Abort { request_id: message.next()? })
         } else {
-            Err(message.wrong_direction("a rank"))
+            Err(message.wrong_direction("a rank").into())
         }
     }
 
     /// Bytes of the message.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            RankCommand::Submit(submit) => submit.encode(),
+            RankCommand::Submit(submit) => submit.encode(5),
             RankCommand::Abort { request_id } => encode(Header::AbortRequest, [(*request_id).into()]),
             RankCommand::Control(signal) => signal.encode(),
         }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::coordinator::alternatives_by_id;
-use crate::coordinator::wire::{Effort, FinalReply, PartialReply, Prompt, SamplingParams, Submit};
+use crate::coordinator::wire::{
+    Effort, ErrorClass, FinalReply, PartialReply, Prompt, SamplingParams, Submit,
+};
 use crate::engine::{
     Engine, EngineRequest, FailedRequest, FinishedRequest, NewToken, OutputLength, Rejection, Sampling,
     StepSummary,
@@ -30,9 +32,9 @@ struct Stream {
     is_begun: bool,
 }
 
-/// A refusal: the original's name of the error, and the reason in words.
+/// A refusal: what the original would call it, and the reason in words.
 struct Refusal {
-    kind: &'static str,
+    class: ErrorClass,
     reason: String,
 }
 
@@ -60,7 +62,7 @@ impl Desk {
                 self.tickets.insert(id, Ticket { params: sampling, stream });
                 None
             }
-            Err(refusal) => Some(FinalReply::failed(id, sampling, refusal.kind, &refusal.reason, now_s)),
+            Err(refusal) => Some(FinalReply::failed(id, sampling, refusal.class, &refusal.reason, now_s)),
         }
     }
 
@@ -138,7 +140,7 @@ impl Desk {
 
     fn failed(&mut self, failed: FailedRequest, now_s: f64) -> Option<FinalReply> {
         let params = self.tickets.remove(&failed.id)?.params;
-        Some(FinalReply::failed(failed.id, params, "RuntimeError", &failed.reason, now_s))
+        Some(FinalReply::failed(failed.id, params, ErrorClass::Any, &failed.reason, now_s))
     }
 }
 
@@ -152,7 +154,7 @@ fn engine_request(
         Prompt::Tokens(tokens) => tokens,
         Prompt::Text(_) => {
             let reason = "the prompt is text, expected token ids: ranks have no tokenizer".to_owned();
-            return Err(Refusal { kind: "TypeError", reason });
+            return Err(Refusal { class: ErrorClass::Any, reason });
         }
     };
     // The coordinator watches for them: here is no tokenizer.
@@ -182,22 +184,22 @@ fn engine_request(
 }
 
 fn unsupported(what: &str) -> Refusal {
-    Refusal { kind: "NotImplementedError", reason: format!("{what} is not supported by this engine") }
+    Refusal { class: ErrorClass::Any, reason: format!("{what} is not supported by this engine") }
 }
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        let kind = match rejection {
+        let class = match rejection {
             Rejection::NegativeOutput { .. } | Rejection::PromptTooLong { .. } => {
-                "MaxSequenceLengthOverflowError"
+                ErrorClass::MaxSequenceLength
             }
-            Rejection::PromptExceedsStep { .. } => "TokenOverflowError",
-            Rejection::PoolTooSmall { .. } => "BlockOverflowError",
+            Rejection::PromptExceedsStep { .. } => ErrorClass::Tokens,
+            Rejection::PoolTooSmall { .. } => ErrorClass::Blocks,
             Rejection::DuplicateId { .. }
             | Rejection::EmptyPrompt { .. }
             | Rejection::TokenOutOfVocabulary { .. }
-            | Rejection::Sampling { .. } => "ValueError",
+            | Rejection::Sampling { .. } => ErrorClass::Any,
         };
-        Self { kind, reason: rejection.to_string() }
+        Self { class, reason: rejection.to_string() }
     }
 }

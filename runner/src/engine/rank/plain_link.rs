@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::pulse::Link;
-use crate::coordinator::wire::{FinalReply, PartialReply, Prompt, RankCommand, RankStats, Submit};
+use crate::coordinator::wire::{
+    ErrorClass, FinalReply, PartialReply, Prompt, RankCommand, RankStats, Submit,
+};
 use crate::coordinator::{LinkError, RankLink, Tokenize};
 use crate::engine::CacheChanges;
 use crate::metrics::RankRecord;
@@ -34,7 +36,7 @@ impl PlainLink {
                     }
                 }
                 Err(reason) => {
-                    let reply = FinalReply::failed(submit.id, submit.sampling, "ValueError", &reason, 0.0);
+                    let reply = FinalReply::failed(submit.id, submit.sampling, ErrorClass::Any, &reason, 0.0);
                     self.link.send_finals(vec![reply])?;
                     return Ok(None);
                 }
@@ -61,6 +63,8 @@ impl Link for PlainLink {
             if let Some(text) = self.texts.remove(&reply.request_id) {
                 reply.prompt = Some(text);
             }
+            // The coordinator would pass on what it does not know, and a client of 0.17 or 0.18 would end of it.
+            reply.effort = None;
         }
         self.link.send_finals(replies)
     }

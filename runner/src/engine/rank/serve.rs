@@ -5,7 +5,9 @@ use super::lifecycle::Lifecycle;
 use super::pulse::{Link, Pulse};
 use super::{RankError, RankLog};
 use crate::coordinator::LinkError;
-use crate::coordinator::wire::{ControlSignal, FinalReply, RankCommand, RankStats};
+use crate::coordinator::wire::{
+    BadMessage, ControlSignal, ErrorClass, FinalReply, RankCommand, RankStats, SamplingParams,
+};
 use crate::engine::{Backend, Engine, StepSummary, fault};
 use crate::metrics::{RankCpuMeter, RankRecord};
 use crate::topology::{Fault, RankSpec};
@@ -73,9 +75,7 @@ impl<L: Link> Server<L> {
                     self.report_cache()?;
                 }
                 Ok(None) => return Ok(()),
-                Err(LinkError::Wire(error)) => {
-                    self.log.line(&format!("ignored an unreadable command: {error}"))
-                }
+                Err(LinkError::Wire(bad)) => self.refuse(&bad)?,
                 Err(error @ (LinkError::Socket(_) | LinkError::TooLarge { .. })) => return Err(error),
             }
             wait = false;
@@ -94,6 +94,16 @@ impl<L: Link> Server<L> {
             }
         };
         reply.map_or(Ok(()), |reply| self.reply(reply))
+    }
+
+    /// A coordinator of another make passes requests on as they came; whoever sent one waits for an answer.
+    fn refuse(&self, bad: &BadMessage) -> Result<(), LinkError> {
+        let Some(id) = bad.request else {
+            self.log.line(&format!("ignored an unreadable command: {bad}"));
+            return Ok(());
+        };
+        let (sampling, now_s) = (SamplingParams::default(), self.log.clock.now_s());
+        self.reply(FinalReply::failed(id, sampling, ErrorClass::Any, &bad.to_string(), now_s))
     }
 
     /// The coordinator routes by what is cached here.

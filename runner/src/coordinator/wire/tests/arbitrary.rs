@@ -71,7 +71,7 @@ prop_compose! {
         (served_by, effort, extra) in (of((any::<u32>(), any::<u32>())), of((any::<u64>(), any::<u64>())), extra()),
     ) -> FinalReply {
         let reply = if failed {
-            FinalReply::failed(request_id, sampling, "Error", "reason", 0.5)
+            FinalReply::failed(request_id, sampling, ErrorClass::Any, "reason", 0.5)
         } else {
             FinalReply::completed(request_id, sampling, generated_tokens)
         };

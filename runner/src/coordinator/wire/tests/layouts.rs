@@ -158,8 +158,7 @@ fn a_foreign_engines_further_keys_pass_through() {
 #[test]
 fn a_failure_says_why_as_the_original_does() {
     let reason = "prompt of 9 tokens, at most 8";
-    let reply =
-        FinalReply::failed(6, SamplingParams::default(), "MaxSequenceLengthOverflowError", reason, 1.5);
+    let reply = FinalReply::failed(6, SamplingParams::default(), ErrorClass::MaxSequenceLength, reason, 1.5);
     assert_eq!(reply.failure().as_deref(), Some(reason));
     let elements = layout(&ClientReply::Final { client_id: 0, reply: Box::new(reply) }.encode());
     assert_eq!(value_of(&elements[2], "status"), &"FAILED".into());
@@ -169,4 +168,5 @@ fn a_failure_says_why_as_the_original_does() {
         (&"ERROR_NONTRANSIENT".into(), &"FAIL".into())
     );
     assert_eq!(value_of(value_of(&events[0], "payload"), "request_id"), &6.into());
+    assert_eq!(value_of(value_of(&events[0], "payload"), "type"), &"MaxSequenceLengthOverflowError".into());
 }

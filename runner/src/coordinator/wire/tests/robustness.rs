@@ -127,10 +127,21 @@ fn errors_name_header_element_expected_and_got() {
 }
 
 #[test]
+fn a_bad_request_says_which_one_it_is() {
+    let negative = b"\x94\x14\x07\x90\x81\xb6num_tokens_to_generate\xff";
+    let to_rank = RankCommand::decode(negative, &limits()).unwrap_err();
+    let to_coordinator = ClientMessage::decode(negative, &limits()).unwrap_err();
+    assert_eq!((to_rank.request, to_coordinator.request), (Some(7), Some(7)));
+    assert!(
+        to_rank.to_string().contains("num_tokens_to_generate: expected an integer of at least 0, got -1")
+    );
+}
+
+#[test]
 fn a_message_over_the_limits_is_refused_unread() {
     let small = WireLimits { max_message_bytes: 16, ..limits() };
     let error = RankCommand::decode(&[0x90; 17], &small).unwrap_err();
-    assert_eq!(error, WireError::TooLarge { bytes: 17, limit: 16 });
+    assert_eq!(error, WireError::TooLarge { bytes: 17, limit: 16 }.into());
     let few = WireLimits { max_values: 3, ..limits() };
     assert!(RankCommand::decode(b"\x95\x14\x01\x90\x80\xc0", &few).is_err());
 }
