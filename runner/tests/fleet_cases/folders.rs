@@ -86,7 +86,8 @@ fn the_record_says_what_happened() -> Result<(), Failed> {
         );
         assert!(rank.peak_rss_bytes > 0);
         let cpu = rank.cpu.ok_or("a rank measures its processor time")?;
-        assert!(0.0 < cpu.overhead_s && cpu.overhead_s < cpu.total_s, "rank {}: {cpu:?}", rank.rank);
+        assert!(0.0 < cpu.overhead_s && cpu.overhead_s <= cpu.total_s, "rank {}: {cpu:?}", rank.rank);
+        assert_eq!(cpu.overhead_s < cpu.total_s, rank.num_steps > 0, "rank {}: {cpu:?}", rank.rank);
     }
     let parent = record.parent_cpu.ok_or("the parent measures its processor time")?;
     assert!(parent.coordinator_s < parent.total_s, "{parent:?}");
