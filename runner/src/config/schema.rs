@@ -64,6 +64,7 @@ fn value_schema(value: ValueType) -> Value {
         ValueType::Text | ValueType::Words => json!({ "type": ["string", "number"] }),
         ValueType::Path | ValueType::Range => json!({ "type": "string" }),
         ValueType::Choice(known) => json!({ "enum": known }),
+        ValueType::Anything => json!({}),
     }
 }
 

@@ -143,6 +143,11 @@ fn read<'a>(
 type Complaint = (String, Option<String>);
 
 fn type_value(flag: &FlagSpec, text: &str, environment: &Environment) -> Result<ArgumentValue, Complaint> {
+    if flag.value == ValueType::Anything {
+        // The flag skips the case, and whoever reads why need not set the variables of its value first.
+        let value = flag.value.parse_text(text).map_err(|message| (message, None))?;
+        return Ok(value.map_or(ArgumentValue::Dropped, ArgumentValue::Known));
+    }
     let text = match environment.substitute(text) {
         Ok(text) => text,
         Err(SubstitutionError::Unset(variable)) if flag.value == ValueType::Path => {

@@ -10,6 +10,7 @@ mod parallel;
 mod removed;
 mod requests;
 mod training;
+mod upstream;
 mod value;
 
 use std::collections::HashMap;
@@ -64,10 +65,10 @@ pub fn all() -> impl Iterator<Item = &'static FlagSpec> {
     SECTIONS.into_iter().flatten()
 }
 
-/// The flag of that name.
+/// The flag of that name, be it one of the original's that has no row of its own.
 pub fn find(name: &str) -> Option<&'static FlagSpec> {
     static BY_NAME: LazyLock<HashMap<&str, &FlagSpec>> =
-        LazyLock::new(|| all().map(|flag| (flag.name, flag)).collect());
+        LazyLock::new(|| upstream::flags().iter().chain(all()).map(|flag| (flag.name, flag)).collect());
     BY_NAME.get(name).copied()
 }
 

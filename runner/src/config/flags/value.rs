@@ -24,6 +24,8 @@ pub enum ValueType {
     Words,
     /// `"[a b]"`, two whole numbers.
     Range,
+    /// Whatever the file says: of a flag that Goldlap knows by name only.
+    Anything,
 }
 
 /// A flag's value, read by its [`ValueType`].
@@ -46,6 +48,9 @@ pub enum FlagValue {
 impl ValueType {
     /// Reads a value's text, quoting rules included. `Ok(None)`: empty, the entry is dropped as the original does.
     pub fn parse_text(self, text: &str) -> Result<Option<FlagValue>, String> {
+        if self == Self::Anything {
+            return Ok((!text.is_empty()).then(|| FlagValue::Text(text.to_owned())));
+        }
         let words = Words::parse(text)?;
         if words == Words::Dropped {
             return Ok(None);
@@ -97,7 +102,7 @@ impl ValueType {
                 Some("write it without a fraction or exponent".into())
             }
             Self::Range => Some("write \"[64 1024]\"".into()),
-            Self::Integer(_) | Self::Number | Self::Text | Self::Path | Self::Words => None,
+            Self::Integer(_) | Self::Number | Self::Text | Self::Path | Self::Words | Self::Anything => None,
         }
     }
 }
@@ -114,6 +119,7 @@ impl fmt::Display for ValueType {
             Self::Choice(known) => write!(f, "one of {}", known.join(", ")),
             Self::Words => f.write_str("a text, or several words as \"[a b c]\""),
             Self::Range => f.write_str("two integers as \"[low high]\""),
+            Self::Anything => f.write_str("a value"),
         }
     }
 }
