@@ -88,9 +88,8 @@ impl Pending {
         record.finished_s = Some(at_s);
         record.rank = reply.served_by.map(|served| served.rank);
         record.num_dispatches = reply.served_by.map_or(0, |served| served.num_dispatches);
-        let effort = reply.effort.unwrap_or_default();
-        record.num_cached_tokens = effort.num_cached_tokens;
-        record.num_evictions = effort.num_evictions;
+        record.num_cached_tokens = reply.effort.map(|effort| effort.num_cached_tokens);
+        record.num_evictions = reply.effort.map(|effort| effort.num_evictions);
         record.generated_tokens = reply.generated_tokens;
         record.generated_text = reply.generated_text.unwrap_or_default();
         record.prompt_logprobs = reply.prompt_log_probs;
@@ -191,7 +190,7 @@ mod tests {
         let arrivals = [(2.0, 2), (3.0, 1)].map(|(at_s, num_tokens)| TokenArrival { at_s, num_tokens });
         assert_eq!(record.arrivals, arrivals);
         assert_eq!((record.rank, record.num_dispatches), (Some(6), 2));
-        assert_eq!((record.num_cached_tokens, record.num_evictions), (64, 1));
+        assert_eq!((record.num_cached_tokens, record.num_evictions), (Some(64), Some(1)));
         assert_eq!(record.outcome, RequestOutcome::Completed);
     }
 

@@ -8,8 +8,8 @@ use goldlap_kernels::model::packed::PackedModel;
 use goldlap_kernels::model::store::Store;
 
 use super::location::asked_platform;
-use super::model_of_case::model_of_case;
 use super::output::print;
+use super::plan_of_case::model_of_case;
 use super::virtual_driver::enter;
 use super::{CommandError, Exit};
 use crate::bench::{Bench, Pass, Report, Row, Workload};

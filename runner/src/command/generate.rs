@@ -68,21 +68,21 @@ pub(super) struct Generate {
 /// Limits of the engine, by Megatron's names.
 #[derive(Args)]
 pub(super) struct Limits {
-    /// Size of the KV cache, in GiB
-    #[arg(long, value_name = "GB", default_value_t = 1.0)]
-    inference_dynamic_batching_buffer_size_gb: f64,
-    /// Tokens per KV block
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    inference_dynamic_batching_block_size: usize,
-    /// Sequences in one step at most
+    /// Size of the KV cache, in GiB [default: 1]
+    #[arg(long, value_name = "GB")]
+    inference_dynamic_batching_buffer_size_gb: Option<f64>,
+    /// Tokens per KV block [default: 256]
+    #[arg(long, value_name = "N")]
+    inference_dynamic_batching_block_size: Option<usize>,
+    /// Sequences in one step at most [default: what KV blocks allow]
     #[arg(long, value_name = "N")]
     inference_dynamic_batching_max_requests: Option<usize>,
-    /// Tokens in one step at most
-    #[arg(long, value_name = "N", default_value_t = 16384)]
-    inference_dynamic_batching_max_tokens: usize,
-    /// Prompt and output of one request at most
-    #[arg(long, value_name = "N", default_value_t = 2560)]
-    inference_max_seq_length: usize,
+    /// Tokens in one step at most [default: 16384]
+    #[arg(long, value_name = "N")]
+    inference_dynamic_batching_max_tokens: Option<usize>,
+    /// Prompt and output of one request at most [default: 2560]
+    #[arg(long, value_name = "N")]
+    inference_max_seq_length: Option<usize>,
     /// Threads of each rank's kernels [default: its share of all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -96,7 +96,7 @@ impl Generate {
             let text = format!("--output {}: expected a file, got a folder", self.output.display());
             return Err(CommandError(text));
         }
-        let engine = self.limits.plan(1)?;
+        let engine = self.limits.over(Limits::default_plan(), 1)?;
         let tokenizer = Tokenizer::load(&tokenizer_plan(&self.model, self.tokenizer.as_deref()))
             .map_err(CommandError::from_error)?;
         let prompts = read_requests(&self.prompts, &tokenizer, self.num_tokens_to_generate)?;
@@ -139,25 +139,42 @@ impl Generate {
 }
 
 impl Limits {
-    /// Limits of one of `num_ranks` engines on this machine.
-    pub(super) fn plan(&self, num_ranks: usize) -> Result<EnginePlan, CommandError> {
-        let gigabytes = self.inference_dynamic_batching_buffer_size_gb;
-        if !(gigabytes > 0.0 && gigabytes <= 1e6) {
-            let text =
-                format!("--inference-dynamic-batching-buffer-size-gb {gigabytes}: expected more than 0");
-            return Err(CommandError(text));
+    /// Limits where nobody names any.
+    pub(super) fn default_plan() -> EnginePlan {
+        EnginePlan {
+            kv_buffer_bytes: 1 << 30,
+            block_size: 256,
+            max_requests: None,
+            max_tokens: 16384,
+            max_sequence_length: 2560,
+            num_threads: None,
+            features: EngineFeatures::OFF,
         }
+    }
+
+    /// `plan` with the limits that were named, for one of `num_ranks` engines on this machine.
+    pub(super) fn over(&self, plan: EnginePlan, num_ranks: usize) -> Result<EnginePlan, CommandError> {
+        let kv_buffer_bytes = match self.inference_dynamic_batching_buffer_size_gb {
+            Some(gigabytes) if gigabytes > 0.0 && gigabytes <= 1e6 => (gigabytes * f64::from(1 << 30)) as u64,
+            Some(gigabytes) => {
+                let text =
+                    format!("--inference-dynamic-batching-buffer-size-gb {gigabytes}: expected more than 0");
+                return Err(CommandError(text));
+            }
+            None => plan.kv_buffer_bytes,
+        };
         if self.threads == Some(0) {
             return Err(CommandError("--threads 0: expected at least 1".to_owned()));
         }
+        let share = || (num_cores() / num_ranks.max(1)).max(1);
         Ok(EnginePlan {
-            kv_buffer_bytes: (gigabytes * f64::from(1 << 30)) as u64,
-            block_size: self.inference_dynamic_batching_block_size,
-            max_requests: self.inference_dynamic_batching_max_requests,
-            max_tokens: self.inference_dynamic_batching_max_tokens,
-            max_sequence_length: self.inference_max_seq_length,
-            num_threads: Some(self.threads.unwrap_or_else(|| (num_cores() / num_ranks.max(1)).max(1))),
-            features: EngineFeatures::OFF,
+            kv_buffer_bytes,
+            block_size: self.inference_dynamic_batching_block_size.unwrap_or(plan.block_size),
+            max_requests: self.inference_dynamic_batching_max_requests.or(plan.max_requests),
+            max_tokens: self.inference_dynamic_batching_max_tokens.unwrap_or(plan.max_tokens),
+            max_sequence_length: self.inference_max_seq_length.unwrap_or(plan.max_sequence_length),
+            num_threads: Some(self.threads.or(plan.num_threads).unwrap_or_else(share)),
+            features: plan.features,
         })
     }
 }

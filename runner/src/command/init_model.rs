@@ -7,8 +7,8 @@ use goldlap_kernels::model::hugging_face::init_model;
 use goldlap_kernels::model::random::RandomWeights;
 use goldlap_kernels::model::weights::WeightSource;
 
-use super::model_of_case::model_of_case;
 use super::output::print;
+use super::plan_of_case::model_of_case;
 use super::{CommandError, Exit};
 use crate::config::CaseFile;
 use crate::plan::ModelPlan;

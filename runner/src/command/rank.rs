@@ -1,20 +1,18 @@
 //! `goldlap rank`: one rank that joins a coordinator, ours or a foreign one.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use goldlap_kernels::model::store::Store;
 
-use super::generate::{Limits, tokenizer_plan};
+use super::engine_settings::EngineSettings;
 use super::location::asked_platform;
 use super::virtual_driver::enter;
 use super::{CommandError, Exit};
 use crate::coordinator::Tokenize;
 use crate::engine::join_as_rank;
 use crate::harness::{PreparedModel, num_cores};
-use crate::plan::ModelPlan;
 use crate::topology::RankSpec;
 use crate::workload::Tokenizer;
 
@@ -26,9 +24,6 @@ pub(super) struct Rank {
     /// The coordinator to join: tcp://HOST:PORT
     #[arg(long, value_name = "ENDPOINT")]
     coordinator: String,
-    /// Hugging Face folder: config.json, safetensors, tokenizer
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
     /// Number of this rank; its identity is mp-coord-N, which no other rank may have
     #[arg(long, value_name = "N", default_value_t = 0)]
     rank: u32,
@@ -41,25 +36,19 @@ pub(super) struct Rank {
     /// CUDA device, as the driver counts them
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: usize,
-    /// tokenizer.json, a folder with one, a TikTokenizer vocabulary or tekken.json [default: the model's own, else the built-in]
-    #[arg(long, value_name = "PATH")]
-    tokenizer: Option<PathBuf>,
-    /// Sampling seed
-    #[arg(long, value_name = "SEED", default_value_t = 1234)]
-    seed: u64,
     #[command(flatten)]
-    limits: Limits,
+    settings: EngineSettings,
 }
 
 impl Rank {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
         let choice = asked_platform(self.platform.as_deref())?;
         enter(&choice.platform, self.device, None)?;
-        let plan = tokenizer_plan(&self.model, self.tokenizer.as_deref());
-        let tokenizer = Tokenizer::load(&plan).map_err(CommandError::from_error)?;
+        let settings = self.settings.resolve(&choice.platform, Some(1))?;
+        let tokenizer = Tokenizer::load(&settings.tokenizer).map_err(CommandError::from_error)?;
         let store = Store::open().map_err(CommandError::from_error)?;
-        let source = ModelPlan::Checkpoint { path: self.model.clone() };
-        let model = PreparedModel::prepare(&source, &store, num_cores()).map_err(CommandError::from_error)?;
+        let model =
+            PreparedModel::prepare(&settings.model, &store, num_cores()).map_err(CommandError::from_error)?;
         let spec = RankSpec {
             rank: self.rank,
             world_size: 1,
@@ -67,8 +56,8 @@ impl Rank {
             packed_model: model.path().to_path_buf(),
             platform: choice.platform,
             device: self.device,
-            engine: self.limits.plan(1)?,
-            seed: self.seed,
+            engine: settings.engine,
+            seed: settings.seed,
             eods: tokenizer.eods().to_vec(),
             heartbeat_s: HEARTBEAT_S,
             fault: None,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use goldlap_kernels::model::store::Store;
 
-use super::generate::{Limits, tokenizer_plan};
+use super::engine_settings::EngineSettings;
 use super::location::asked_platform;
 use super::output::print;
 use super::{CommandError, Exit};
 use crate::coordinator::wire::Numbering;
-use crate::harness::{PreparedModel, Service, ServiceInputs, install_interrupts, num_cores};
+use crate::harness::{PreparedModel, Service, ServiceInputs, install_interrupts, num_cores, write_schedule};
 use crate::metrics::WallTime;
-use crate::plan::ModelPlan;
+use crate::plan::RoutingPlan;
 use crate::report::{RunId, run_folder};
 use crate::topology::RankSpec;
 use crate::workload::Tokenizer;
@@ -23,24 +23,15 @@ const HEARTBEAT_S: f64 = 0.5;
 
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Hugging Face folder: config.json, safetensors, tokenizer
-    #[arg(long, value_name = "DIR")]
-    model: PathBuf,
-    /// Ranks, each with the whole model
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    dp: u32,
+    /// Ranks, each with the whole model [default: as --config says, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    dp: Option<u32>,
     /// Where to listen; port 0 is any free one. Nothing here is encrypted or authenticated
     #[arg(long, value_name = "ENDPOINT", default_value = "tcp://127.0.0.1:0")]
     bind: String,
     /// cpu, vcuda (the virtual CUDA driver), or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
-    /// tokenizer.json, a folder with one, a TikTokenizer vocabulary or tekken.json [default: the model's own, else the built-in]
-    #[arg(long, value_name = "PATH")]
-    tokenizer: Option<PathBuf>,
-    /// Sampling seed
-    #[arg(long, value_name = "SEED", default_value_t = 1234)]
-    seed: u64,
     /// Release of clients that are older than 0.19: nothing on the wire tells 0.16 from 0.17 and 0.18
     #[arg(long, value_enum, default_value_t = OldClients::V0_17)]
     old_clients: OldClients,
@@ -51,7 +42,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
     startup_limit: f64,
     #[command(flatten)]
-    limits: Limits,
+    settings: EngineSettings,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -68,24 +59,24 @@ impl Serve {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
         let choice = asked_platform(self.platform.as_deref())?;
         let bind = bind_address(&self.bind)?;
-        let plan = tokenizer_plan(&self.model, self.tokenizer.as_deref());
-        let tokenizer = Arc::new(Tokenizer::load(&plan).map_err(CommandError::from_error)?);
-        let engine = self.limits.plan(self.dp as usize)?;
+        let settings = self.settings.resolve(&choice.platform, self.dp)?;
+        let num_ranks = settings.num_ranks;
+        let tokenizer = Arc::new(Tokenizer::load(&settings.tokenizer).map_err(CommandError::from_error)?);
         let store = Store::open().map_err(CommandError::from_error)?;
-        let source = ModelPlan::Checkpoint { path: self.model.clone() };
-        let model = PreparedModel::prepare(&source, &store, num_cores()).map_err(CommandError::from_error)?;
+        let model =
+            PreparedModel::prepare(&settings.model, &store, num_cores()).map_err(CommandError::from_error)?;
         let folder = run_folder(&self.output, &RunId::new(WallTime::now()));
         std::fs::create_dir_all(&folder)
             .map_err(|error| CommandError(format!("{}: {error}", folder.display())))?;
         let rank_spec = |rank: u32, coordinator: &str| RankSpec {
             rank,
-            world_size: self.dp,
+            world_size: num_ranks,
             coordinator: coordinator.to_owned(),
             packed_model: model.path().to_path_buf(),
             platform: choice.platform.clone(),
             device: rank as usize,
-            engine: engine.clone(),
-            seed: self.seed,
+            engine: settings.engine.clone(),
+            seed: settings.seed,
             eods: tokenizer.eods().to_vec(),
             heartbeat_s: HEARTBEAT_S,
             fault: None,
@@ -95,7 +86,9 @@ impl Serve {
         let service = Service::start(&ServiceInputs {
             bind: &bind,
             rank_spec: &rank_spec,
-            data_parallel: self.dp,
+            data_parallel: num_ranks,
+            routing: &settings.routing,
+            block_size: settings.engine.block_size,
             model: &model,
             tokenizer: &tokenizer,
             executable: &executable,
@@ -107,11 +100,11 @@ impl Serve {
             startup_limit_s: self.startup_limit,
         })
         .map_err(CommandError::from_error)?;
-        serve(service, self.dp, &folder.display().to_string())
+        serve(service, num_ranks, &settings.routing, &folder.display().to_string())
     }
 }
 
-fn serve(service: Service, num_ranks: u32, logs: &str) -> Result<Exit, CommandError> {
+fn serve(service: Service, num_ranks: u32, routing: &RoutingPlan, logs: &str) -> Result<Exit, CommandError> {
     let pids: Vec<String> = service.pids().iter().map(u32::to_string).collect();
     let (endpoint, pids) = (service.endpoint(), pids.join(" "));
     print(&format!("listening on {endpoint}, {num_ranks} ranks with the pids {pids}; logs in {logs}\n"))?;
@@ -119,6 +112,7 @@ fn serve(service: Service, num_ranks: u32, logs: &str) -> Result<Exit, CommandEr
     let end = service.serve(&mut |at_s, line| _ = print(&format!("[{at_s:9.3}] {line}\n")));
     print(&format!("ended: {}\n", end.why))?;
     end.faults.iter().for_each(|fault| eprintln!("error: {fault}"));
+    write_schedule(routing, num_ranks as usize, &end.decisions).map_err(CommandError)?;
     let is_clean = end.faults.is_empty() && end.why != "no rank is left";
     Ok(if is_clean { Exit::Success } else { Exit::Failed })
 }

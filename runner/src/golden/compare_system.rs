@@ -113,11 +113,11 @@ pub(super) fn current_number(metric: Metric, summary: &Metrics) -> Measured {
         Metric::OutputThroughput => summary.output_throughput.clone(),
         Metric::Efficiency => summary.efficiency.clone(),
         Metric::MemMaxAllocatedBytes => summary.mem_max_allocated_bytes.clone(),
-        Metric::LifetimePrefillTokenCount => Measured::Value(summary.lifetime_prefill_token_count as f64),
+        Metric::LifetimePrefillTokenCount => of_ranks(summary, summary.lifetime_prefill_token_count),
         Metric::Latency(kind, statistic) => latency(summary, kind).get(statistic).clone(),
         Metric::Count(happening) => count(summary, happening),
-        Metric::Peak(Peak::Requests) => Measured::Value(summary.max_step_requests as f64),
-        Metric::Peak(Peak::Tokens) => Measured::Value(summary.max_step_tokens as f64),
+        Metric::Peak(Peak::Requests) => of_ranks(summary, summary.max_step_requests),
+        Metric::Peak(Peak::Tokens) => of_ranks(summary, summary.max_step_tokens),
         Metric::CudaGraphSizes => Measured::not("it is a list"),
         Metric::GeneratedTokens
         | Metric::GeneratedText
@@ -134,12 +134,22 @@ fn count(summary: &Metrics, happening: Happening) -> Measured {
         Happening::Evictions => summary.num_evictions,
         Happening::Pauses => summary.num_pauses,
         Happening::Suspensions => summary.num_suspensions,
-        Happening::Drains => summary.num_drains,
+        // The client's own doing.
+        Happening::Drains => return Measured::Value(summary.num_drains as f64),
         Happening::Recomputations => summary.num_recomputations,
         Happening::Offloads => summary.num_offloads,
         Happening::Repeats => return Measured::not("one run does not know of the others"),
     };
-    Measured::Value(count as f64)
+    of_ranks(summary, count)
+}
+
+/// What only ranks know.
+fn of_ranks(summary: &Metrics, count: u64) -> Measured {
+    if summary.ranks_are_known {
+        Measured::Value(count as f64)
+    } else {
+        Measured::not("the ranks are somebody else's, and nothing is known of their steps")
+    }
 }
 
 /// Sizes of the CUDA graphs that were replayed, 0 for steps without one.

@@ -297,3 +297,22 @@ fn graphs_limits_and_repeats_are_noticed() {
 
 #[path = "megatron_rules_tests.rs"]
 mod megatron_rules;
+
+/// Ranks that are somebody else's hand over no records: what only they know is unknown, and no 0.
+#[test]
+fn what_only_ranks_know_is_unknown_where_there_are_no_records_of_them() {
+    let metrics = ["num_evictions", "max_step_requests", "lifetime_prefill_token_count", "num_cached_tokens"];
+    let mut run = record("cpu");
+    run.requests.iter_mut().for_each(|request| request.num_cached_tokens = Some(0));
+    let summary = Metrics::of(&run, None);
+    let runs = [Run { record: &run, summary: &summary }];
+    let golden = reread(&Golden::from_runs(&Platform::Cpu, &names(&metrics), &runs, "c").unwrap());
+    assert!(judge(&run, &golden, &metrics).passed());
+    run.ranks.clear();
+    run.requests.iter_mut().for_each(|request| request.num_cached_tokens = None);
+    let verdict = judge(&run, &golden, &metrics);
+    assert!(verdict.metrics.iter().all(|metric| metric.outcome == Outcome::Failed), "{}", texts(&verdict));
+    let said = texts(&verdict);
+    assert_eq!(said.matches("the ranks are somebody else's").count(), 3, "{said}");
+    assert!(said.contains("who served the request does not say"), "{said}");
+}

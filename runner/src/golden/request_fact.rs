@@ -8,10 +8,10 @@ use super::number::{as_f64, logprob_to_json};
 use super::verdict::{Difference, MetricVerdict};
 use crate::metrics::RequestRecord;
 
-/// The run's value; `None` if it was not asked for.
+/// The run's value; `None` if it was not asked for, or who served the request does not say.
 pub(super) fn fact(fact: RequestFact, request: &RequestRecord) -> Option<Json> {
     match fact {
-        RequestFact::CachedTokens => Some(Json::from(request.num_cached_tokens)),
+        RequestFact::CachedTokens => request.num_cached_tokens.map(Json::from),
         RequestFact::ArrivalOffset => Some(Json::float(request.arrival_s)),
         RequestFact::GeneratedTopN => request.generated_top_n_logprobs.as_deref().map(alternatives),
         RequestFact::PromptTopN => request.prompt_top_n_logprobs.as_deref().map(alternatives),
@@ -38,7 +38,12 @@ pub(super) fn compare_fact(
         request: Some(request.id),
         index: None,
         golden: golden.to_string(),
-        current: format!("none; does the case ask for {metric}?"),
+        current: match kind {
+            RequestFact::CachedTokens => "unknown: who served the request does not say".to_owned(),
+            RequestFact::ArrivalOffset | RequestFact::GeneratedTopN | RequestFact::PromptTopN => {
+                format!("none; does the case ask for {metric}?")
+            }
+        },
         size: None,
     };
     match fact(kind, request) {
@@ -115,7 +120,8 @@ mod tests {
 
     #[test]
     fn cached_tokens_and_arrivals_are_numbers() {
-        let request = RequestRecord { num_cached_tokens: 64, arrival_s: 0.25, ..RequestRecord::default() };
+        let request =
+            RequestRecord { num_cached_tokens: Some(64), arrival_s: 0.25, ..RequestRecord::default() };
         assert_eq!(judge(RequestFact::CachedTokens, "64", &request), (1, 0, Outcome::Passed));
         assert_eq!(judge(RequestFact::CachedTokens, "0", &request).1, 1);
         assert_eq!(judge(RequestFact::ArrivalOffset, "0.25", &request), (1, 0, Outcome::Passed));

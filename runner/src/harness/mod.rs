@@ -10,6 +10,7 @@ mod prepared_model;
 mod ranks;
 mod roots;
 mod run_case;
+mod schedule;
 mod serve;
 mod service;
 mod suite;
@@ -21,6 +22,7 @@ pub use platform_choice::{PLATFORM_VARIABLE, PlatformChoice, PlatformError, choo
 pub use prepared_model::{ModelError, PreparedModel};
 pub use roots::{CASES_VARIABLE, GOLDENS_VARIABLE, OUTPUT_VARIABLE, Roots};
 pub use run_case::{CaseContext, run_case};
+pub use schedule::write_schedule;
 pub use serve::{ServeError, ServeInputs, Served, serve};
 pub use service::{Service, ServiceEnd, ServiceInputs};
 pub use suite::{install_interrupts, suite_main};

@@ -9,6 +9,7 @@ use super::commit::commit_of;
 use super::foreign::{ForeignInputs, serve_elsewhere};
 use super::machine::{between, limits_of, num_cores};
 use super::prepared_model::PreparedModel;
+use super::schedule::write_schedule;
 use super::serve::{ServeInputs, Served, serve};
 use crate::client::Progress;
 use crate::golden::{Judgement, Metric, Policy, Run, Store, judge};
@@ -119,7 +120,7 @@ fn run_once(
     let summary = Metrics::of(&served.record, None);
     let path =
         write_record(&context.output, &id, &served.record, &summary).map_err(|error| error.to_string())?;
-    write_schedule(plan, &served)?;
+    write_schedule(&plan.routing, plan.topology.data_parallel, &served.decisions)?;
     Ok(Recorded { served, summary, path })
 }
 
@@ -187,19 +188,6 @@ fn write_output(plan: &CasePlan, runs: &[Recorded]) -> Result<(), String> {
     };
     write_atomically(&output.path, megatron_output(&last.served.record.requests, layout).as_bytes())
         .map_err(|error| format!("--output-path {}: {error}", output.path.display()))
-}
-
-/// The coordinator's decisions in the original's layout, where the case asks for them.
-fn write_schedule(plan: &CasePlan, served: &Served) -> Result<(), String> {
-    let Some(path) = &plan.routing.schedule_path else { return Ok(()) };
-    let schedule = serde_json::json!({
-        "policy": plan.routing.policy.name(),
-        "data_parallel_size": plan.topology.data_parallel,
-        "num_requests": served.decisions.len(),
-        "records": served.decisions,
-    });
-    write_atomically(path, format!("{schedule:#}\n").as_bytes())
-        .map_err(|error| format!("--coordinator-schedule-output-path {}: {error}", path.display()))
 }
 
 fn judged(plan: &CasePlan, context: &CaseContext, runs: &[Recorded]) -> CaseResult {

@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use super::prepared_model::PreparedModel;
 use super::ranks::rank_specs;
+use super::schedule::routing;
 use crate::client::{Client, ClientError, Progress};
 use crate::coordinator::state::Settings;
 use crate::coordinator::wire::{RankReady, WireLimits};
 use crate::coordinator::{
-    CoordinatorHandle, CoordinatorOptions, NotReady, Routing, RoutingDecision, SocketError, spawn,
+    CoordinatorHandle, CoordinatorOptions, NotReady, RoutingDecision, SocketError, spawn,
 };
 use crate::metrics::{
     Clock, Incident, ParentCpu, ParentCpuMeter, RECORD_SCHEMA_VERSION, RankRecord, RequestOutcome,
@@ -158,19 +159,10 @@ fn coordinator_options(inputs: &ServeInputs<'_>, clock: Clock) -> CoordinatorOpt
     let settings = Settings {
         end_of_document: inputs.tokenizer.eods().to_vec(),
         max_requests: inputs.workload.requests.len().max(1),
-        routing: routing(inputs.plan),
+        routing: routing(&inputs.plan.routing, inputs.plan.engine.block_size),
         ..Settings::new(world_size, HEARTBEAT_LIMIT_S, detokenize)
     };
     CoordinatorOptions { settings, wire: WireLimits::default(), clock }
-}
-
-fn routing(plan: &CasePlan) -> Routing {
-    Routing {
-        policy: plan.routing.policy,
-        alpha: plan.routing.alpha,
-        block_size: plan.engine.block_size,
-        is_noted: plan.routing.schedule_path.is_some(),
-    }
 }
 
 fn drive(

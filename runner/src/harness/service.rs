@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::prepared_model::PreparedModel;
+use super::schedule::routing;
 use super::serve::{HEARTBEAT_LIMIT_S, ServeError, log_tails};
 use crate::coordinator::state::Settings;
 use crate::coordinator::wire::{Numbering, RankReady, WireLimits};
-use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, spawn_at};
+use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, RoutingDecision, spawn_at};
 use crate::metrics::Clock;
+use crate::plan::RoutingPlan;
 use crate::topology::{Fleet, RankSpec, describe_exit};
 use crate::workload::Tokenizer;
 
@@ -27,6 +29,10 @@ pub struct ServiceInputs<'a> {
     pub rank_spec: &'a dyn Fn(u32, &str) -> RankSpec,
     /// Ranks.
     pub data_parallel: u32,
+    /// How requests are spread over them.
+    pub routing: &'a RoutingPlan,
+    /// Tokens of a KV block at the ranks.
+    pub block_size: usize,
     /// Weights, packed; they stay in the cache as long as this is borrowed.
     pub model: &'a PreparedModel,
     /// Tokens of prompts, text of replies.
@@ -56,6 +62,8 @@ pub struct ServiceEnd {
     pub why: String,
     /// What ranks did wrong; empty after an orderly end.
     pub faults: Vec<String>,
+    /// Where each request went, where the routing plan names a file for it.
+    pub decisions: Vec<RoutingDecision>,
 }
 
 impl Service {
@@ -98,6 +106,7 @@ impl Service {
                 break why;
             }
         };
+        let decisions = self.coordinator.routing_decisions();
         self.coordinator.shutdown();
         let lost: Vec<u32> = self.coordinator.lost_ranks().into_keys().collect();
         let end = self.fleet.end(&lost);
@@ -107,7 +116,7 @@ impl Service {
         faults.extend(end.unresponsive.iter().map(|rank| format!("rank {rank} did not end and was killed")));
         faults.extend(end.complaints);
         self.coordinator.take_log().iter().for_each(|line| say(line.at_s, &line.what));
-        ServiceEnd { why, faults }
+        ServiceEnd { why, faults, decisions }
     }
 
     fn is_over(&self) -> Option<String> {
@@ -142,6 +151,7 @@ fn options(inputs: &ServiceInputs<'_>, clock: Clock) -> CoordinatorOptions {
         end_of_document: inputs.tokenizer.eods().to_vec(),
         tokenize: Some(Arc::new(tokenize)),
         old_clients: inputs.old_clients,
+        routing: routing(inputs.routing, inputs.block_size),
         ..Settings::new(inputs.data_parallel, HEARTBEAT_LIMIT_S, detokenize)
     };
     CoordinatorOptions { settings, wire: WireLimits::default(), clock }

@@ -125,12 +125,12 @@ pub struct RequestRecord {
     /// The same for prompt positions 1.., where asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_top_n_logprobs: Option<Vec<Vec<(String, f32)>>>,
-    /// Prompt tokens that its rank found in the prefix cache.
-    #[serde(default)]
-    pub num_cached_tokens: u64,
-    /// Times it lost its KV blocks at its rank and was computed again.
-    #[serde(default)]
-    pub num_evictions: u64,
+    /// Prompt tokens that its rank found in the prefix cache; `None` where who served it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_cached_tokens: Option<u64>,
+    /// Times it lost its KV blocks at its rank and was computed again; `None` where who served it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_evictions: Option<u64>,
 }
 
 /// New tokens that came with one reply.

@@ -49,6 +49,9 @@ pub struct Metrics {
     pub overhead: Measured,
     /// Peak resident set of the rank that had the largest, bytes.
     pub mem_max_allocated_bytes: Measured,
+    /// Whether ranks handed over records, as ranks of ours do; without, what is said of steps below is 0 and means nothing.
+    #[serde(default = "known")]
+    pub ranks_are_known: bool,
     /// Prompt tokens computed, over all ranks.
     pub lifetime_prefill_token_count: u64,
     /// Times a request lost its KV blocks and was computed again, over all ranks.
@@ -142,6 +145,7 @@ impl Metrics {
                 Some(bytes) if bytes > 0 => Measured::Value(bytes as f64),
                 Some(_) | None => Measured::not("no rank reported its peak memory"),
             },
+            ranks_are_known: !record.ranks.is_empty(),
             lifetime_prefill_token_count: over_ranks(record, |rank| rank.num_prefill_tokens),
             num_evictions: over_ranks(record, |rank| rank.num_evictions),
             num_pauses: over_ranks(record, |rank| rank.num_pauses),
@@ -155,6 +159,11 @@ impl Metrics {
             batches: BatchSummary::all(record),
         }
     }
+}
+
+/// Of summaries from before it was noted.
+fn known() -> bool {
+    true
 }
 
 /// Of summaries from before it was measured.

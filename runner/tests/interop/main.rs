@@ -2,6 +2,7 @@
 //! They need python3 with pyzmq and msgpack (GOLDLAP_INTEROP_PYTHON names another interpreter); without, every trial
 //! is listed as ignored.
 
+mod configured;
 mod foreign;
 mod original;
 mod service;
@@ -52,7 +53,7 @@ fn trials() -> Vec<Trial> {
             Ok(Completion::Completed)
         })
     };
-    tests.into_iter().map(trial).chain(original::trials()).collect()
+    tests.into_iter().map(trial).chain(original::trials()).chain([configured::trial()]).collect()
 }
 
 /// An interpreter that has what the peers need.

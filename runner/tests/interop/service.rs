@@ -70,13 +70,13 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn start(model: &Model, arguments: &[&str]) -> Result<Service, Failed> {
         let mut command = program();
-        command
-            .arg("serve")
-            .arg("--model")
-            .arg(model.path())
-            .arg("--output")
-            .arg(model.root().join("output"));
-        command.args(LIMITS).args(arguments).env("GOLDLAP_CACHE_DIR", model.root().join("cache"));
+        command.arg("serve").arg("--model").arg(model.path()).args(LIMITS).args(arguments);
+        Self::started(command, model.root())
+    }
+
+    /// The service of this command, with output and cache below `root`.
+    pub(crate) fn started(mut command: Command, root: &Path) -> Result<Service, Failed> {
+        command.arg("--output").arg(root.join("output")).env("GOLDLAP_CACHE_DIR", root.join("cache"));
         command.env("GOLDLAP_PLATFORM", "cpu").stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let lines = lines(&mut child);
