@@ -1,7 +1,8 @@
-//! The JSON Schema of `model_config.yaml`, committed so that editors can use it without building anything.
+//! The JSON Schemas of `model_config.yaml`, committed so that editors can use them without building anything.
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -10,33 +11,38 @@ use clap::Args;
 /// `cargo xtask schema [--check]`.
 #[derive(Args)]
 pub(crate) struct Schema {
-    /// Write nothing; fail if the committed schema differs from what the code says.
+    /// Write nothing; fail if a committed schema differs from what the code says.
     #[arg(long)]
     check: bool,
 }
 
 impl Schema {
-    /// Writes or checks the schema.
+    /// Writes or checks the schemas.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let path = crate::workspace_root().join("runner/model_config.schema.json");
-        let expected = goldlap::config::schema::schema_json();
-        let committed = fs::read_to_string(&path).unwrap_or_default();
-        if committed == expected {
-            println!("{} is up to date", path.display());
-            return Ok(ExitCode::SUCCESS);
+        let mut exit = ExitCode::SUCCESS;
+        for (name, expected) in goldlap::config::schema::schemas() {
+            let path = crate::workspace_root().join("runner").join(name);
+            if fs::read_to_string(&path).unwrap_or_default() == expected {
+                println!("{} is up to date", path.display());
+            } else if self.check {
+                eprintln!("{} differs from the code: run `cargo xtask schema` and commit it", path.display());
+                exit = ExitCode::FAILURE;
+            } else {
+                write(&path, &expected)?;
+                println!("wrote {}", path.display());
+            }
         }
-        if self.check {
-            eprintln!("{} differs from the code: run `cargo xtask schema` and commit it", path.display());
-            return Ok(ExitCode::FAILURE);
-        }
-        let folder = path.parent().context("the schema lies in a folder")?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(expected.as_bytes())?;
-        // A temporary file is private to its owner; a committed one is not.
-        #[cfg(unix)]
-        fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-        file.persist(&path).with_context(|| format!("writing {}", path.display()))?;
-        println!("wrote {}", path.display());
-        Ok(ExitCode::SUCCESS)
+        Ok(exit)
     }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().context("the schema lies in a folder")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    // A temporary file is private to its owner; a committed one is not.
+    #[cfg(unix)]
+    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    file.persist(path).with_context(|| format!("writing {}", path.display()))?;
+    Ok(())
 }

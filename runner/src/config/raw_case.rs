@@ -100,42 +100,56 @@ pub struct RawKnownFailure {
 
 /// A case of Megatron's performance tests: another schema in a file of the same name, with three additions of ours
 /// (TIME_LIMIT_S, N_REPEAT, KNOWN_FAILURE).
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "SCREAMING_SNAKE_CASE")]
+#[schemars(extend("required" = ["MODEL", "NUM_OUTPUT_TOKENS", "BATCH_SIZES"]))]
 pub struct RawPerformanceCase {
     /// Selects the model's arguments: the file `MODEL.args`.
     pub model: String,
     /// Output tokens of every request.
+    #[schemars(with = "std::num::NonZeroU32")]
     pub num_output_tokens: u32,
     /// Tensor-parallel size.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub tp: Option<u32>,
     /// Pipeline-parallel size.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub pp: Option<u32>,
     /// Data-parallel size.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub dp: Option<u32>,
     /// Expert-parallel size.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub ep: Option<u32>,
     /// Prompt tokens of every request.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub num_input_tokens: Option<u32>,
     /// Iterations before the measured ones.
     pub num_warmup_iters: Option<u32>,
     /// Measured iterations.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub num_timed_iters: Option<u32>,
     /// `synthetic`, `gsm8k`, or (ours) a prompt file.
     pub dataset: Option<String>,
     /// Asynchronous scheduling.
     pub async_sched: Option<bool>,
     /// Concurrent requests.
+    #[schemars(with = "Option<std::collections::BTreeSet<std::num::NonZeroU32>>", extend("minItems" = 1))]
     pub batch_sizes: Option<Vec<u32>>,
     /// Worse by so many percent fails.
+    #[schemars(extend("minimum" = 0))]
     pub tolerance_pct: Option<f64>,
     /// Faster by so many percent fails.
+    #[schemars(extend("minimum" = 0))]
     pub upper_tolerance_pct: Option<f64>,
     /// Metrics compared.
+    #[schemars(schema_with = "super::schema::performance_metrics")]
     pub metrics: Option<Vec<String>>,
     /// The whole case, launch to verdict, must end within so many seconds.
+    #[schemars(with = "Option<f64>")]
     pub time_limit_s: Option<Scalar>,
     /// Runs of the case; all must pass.
+    #[schemars(with = "Option<std::num::NonZeroU32>")]
     pub n_repeat: Option<Scalar>,
     /// A failure that is known and tracked.
     pub known_failure: Option<RawKnownFailure>,

@@ -4,12 +4,24 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::flags::{self, FlagSpec, Support, ValueType};
-use super::raw_case::RawCase;
+use super::raw_case::{RawCase, RawPerformanceCase};
 
-/// The schema as pretty-printed JSON, ending in a newline: the content of `runner/model_config.schema.json`.
-pub fn schema_json() -> String {
-    let mut schema = schemars::schema_for!(RawCase);
-    schema.insert("title".to_owned(), json!("Goldlap test case (model_config.yaml)"));
+/// Both schemas, by the name of the committed file in `runner`, as pretty-printed JSON that ends in a newline.
+pub fn schemas() -> [(&'static str, String); 2] {
+    [
+        (
+            "model_config.schema.json",
+            titled(schemars::schema_for!(RawCase), "Goldlap test case (model_config.yaml)"),
+        ),
+        (
+            "performance_config.schema.json",
+            titled(schemars::schema_for!(RawPerformanceCase), "Goldlap performance case (model_config.yaml)"),
+        ),
+    ]
+}
+
+fn titled(mut schema: Schema, title: &str) -> String {
+    schema.insert("title".to_owned(), json!(title));
     format!("{:#}\n", schema.to_value())
 }
 
@@ -33,6 +45,11 @@ pub(super) fn override_args(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn metrics(_: &mut SchemaGenerator) -> Schema {
     let names: Vec<&str> = functional_metrics();
     json_schema!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": names } })
+}
+
+pub(super) fn performance_metrics(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<&str> = crate::plan::metrics_of_performance_cases().collect();
+    json_schema!({ "type": ["array", "null"], "minItems": 1, "uniqueItems": true, "items": { "enum": names } })
 }
 
 /// Metrics of functional cases.
@@ -74,10 +91,24 @@ mod tests {
 
     #[test]
     fn every_flag_is_in_the_schema() {
-        let schema: Value = serde_json::from_str(&schema_json()).unwrap();
+        let [(_, schema), _] = schemas();
+        let schema: Value = serde_json::from_str(&schema).unwrap();
         let properties = schema["properties"]["MODEL_ARGS"]["properties"].as_object().unwrap();
         assert_eq!(properties.len(), flags::all().count());
         assert!(properties["--top_k"]["description"].as_str().unwrap().contains("greedy"));
         assert_eq!(schema["additionalProperties"], json!(false));
+    }
+
+    #[test]
+    fn performance_cases_have_a_schema_of_their_own() {
+        let [_, (_, schema)] = schemas();
+        let schema: Value = serde_json::from_str(&schema).unwrap();
+        assert_eq!(schema["required"], json!(["MODEL", "NUM_OUTPUT_TOKENS", "BATCH_SIZES"]));
+        assert_eq!(schema["additionalProperties"], json!(false));
+        let metrics = schema["properties"]["METRICS"]["items"]["enum"].as_array().unwrap();
+        for (name, is_known) in [("tpot_ms_per_tok", true), ("efficiency", true), ("generated_tokens", false)]
+        {
+            assert_eq!(metrics.contains(&json!(name)), is_known, "{name}");
+        }
     }
 }

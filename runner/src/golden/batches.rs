@@ -1,6 +1,7 @@
 //! The baseline of a performance case: numbers by batch size, in our goldens under `batch_N`, in the original's
 //! `baseline_values.json` one level deeper, by platform.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::compare::Run;
@@ -93,6 +94,19 @@ pub(super) fn batch(key: &str, value: &Json) -> Result<GoldenBatch, String> {
     Ok(GoldenBatch(fields.clone()))
 }
 
+/// Reads all batch sizes of one platform's entry; `place` is where it stands.
+pub(super) fn batches(place: &str, entry: &Json) -> Result<BTreeMap<u64, GoldenBatch>, String> {
+    let Json::Object(members) = entry else {
+        return Err(format!("{place}: expected an object of batch sizes, got {}", entry.kind()));
+    };
+    let read = |(name, value): &(String, Json)| {
+        let size = batch_size(name)
+            .ok_or_else(|| format!("{place}.{name}: expected a batch size such as batch_8"))?;
+        Ok((size, batch(&format!("{place}.{name}"), value)?))
+    };
+    members.iter().map(read).collect()
+}
+
 impl Golden {
     /// The platform's entry of the original's baseline file in `folder`; `None` where there is no such file.
     pub fn from_baseline(folder: &Path, platform: &Platform) -> Result<Option<Self>, GoldenError> {
@@ -127,15 +141,7 @@ impl Golden {
             let known: Vec<&str> = platforms.iter().map(|(key, _)| key.as_str()).collect();
             return Err(format!("has no baseline of platform {name}; it has {}", known.join(", ")));
         };
-        let Json::Object(batches) = entry else {
-            return Err(format!("{key}: expected an object of batch sizes, got {}", entry.kind()));
-        };
-        let mut golden = Self::default();
-        for (name, value) in batches {
-            let size = batch_size(name)
-                .ok_or_else(|| format!("{key}.{name}: expected a batch size such as batch_8"))?;
-            golden.batches.insert(size, batch(&format!("{key}.{name}"), value)?);
-        }
+        let golden = Self { batches: batches(key, entry)?, ..Self::default() };
         if golden.batches.is_empty() { Err(format!("{key}: holds no batch size")) } else { Ok(golden) }
     }
 }

@@ -1,6 +1,9 @@
 //! Compares what a performance case measured by batch size with its baseline: the original's rules, and every number that
 //! one side lacks fails, where the original passes over it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::batches::GoldenBatch;
 use super::change::Change;
 use super::comparator::Comparator;
 use super::compare::Rules;
@@ -9,7 +12,7 @@ use super::golden_file::Golden;
 use super::metric::{Better, Metric, MetricRow};
 use super::provenance::Band;
 use super::verdict::{Difference, MetricVerdict, Outcome};
-use crate::metrics::{BatchMetric, BatchSummary, Measured, Metrics, significant};
+use crate::metrics::{BatchMetric, Measured, Metrics, significant};
 use crate::plan::{PerformancePlan, Platform};
 
 /// How the case's own tolerances compare a metric.
@@ -35,28 +38,15 @@ pub(super) fn compare_batches(
 ) -> MetricVerdict {
     let name = Metric::Batch(metric);
     let comparator = rule(metric, rules.performance, rules.platform, golden);
-    let mut verdict = MetricVerdict::new(name.name(), comparator.to_string());
-    let mut told = Vec::new();
-    let sizes = golden.batches.keys().copied().chain(summary.batches.iter().map(|b| b.batch_size as u64));
-    for size in sizes.collect::<std::collections::BTreeSet<u64>>() {
-        let expected = golden.batches.get(&size).and_then(|batch| batch.number(name));
-        let current = summary.batches.iter().find(|batch| batch.batch_size as u64 == size);
-        match numbers(expected, current, metric) {
-            Err((golden, current)) => verdict.assert(false, || difference(size, golden, current, None)),
-            Ok((expected, got)) => {
-                told.push(format!("batch {size}: {}", in_words(expected, got)));
-                let gates = name.gates_on(rules.platform).is_ok();
-                // What is recorded only must have been measured all the same.
-                let holds = if gates { comparator.holds(expected, got) } else { got > 0.0 };
-                let size_of = Some((expected - got).abs());
-                verdict.assert(holds, || {
-                    difference(size, allowed(comparator, expected), significant(got), size_of)
-                });
-            }
-        }
-    }
-    verdict.summary = told.join("; ");
-    match name.gates_on(rules.platform) {
+    let gates = name.gates_on(rules.platform);
+    let number = |measured: &Measured| match measured {
+        Measured::Value(value) => Ok(*value),
+        Measured::NotMeasurable(_) => Err(measured.to_string()),
+    };
+    let measured = summary.batches.iter().map(|b| (b.batch_size as u64, number(b.get(metric)))).collect();
+    let mut verdict =
+        compare_sizes(metric, comparator, gates.is_ok(), &numbers(metric, &golden.batches), &measured);
+    match gates {
         Err(why) if verdict.outcome == Outcome::Passed && verdict.assertions > 0 => {
             verdict.outcome = Outcome::RecordedOnly(why);
         }
@@ -65,18 +55,48 @@ pub(super) fn compare_batches(
     verdict.finished()
 }
 
-/// Both numbers, or what each side has instead.
-fn numbers(
-    expected: Option<f64>,
-    current: Option<&BatchSummary>,
+/// One metric of every batch size, or what there is instead of a number.
+pub(super) type BySize = BTreeMap<u64, Result<f64, String>>;
+
+/// A metric's numbers in the entries of a golden, or of any file like it.
+pub(super) fn numbers(metric: BatchMetric, batches: &BTreeMap<u64, GoldenBatch>) -> BySize {
+    let number =
+        |batch: &GoldenBatch| batch.number(Metric::Batch(metric)).ok_or_else(|| "no number".to_owned());
+    batches.iter().map(|(size, batch)| (*size, number(batch))).collect()
+}
+
+/// Compares every batch size that either side has. Where a metric does not gate, what is recorded only must have been
+/// measured all the same.
+pub(super) fn compare_sizes(
     metric: BatchMetric,
-) -> Result<(f64, f64), (String, String)> {
-    let shown = |value: Option<f64>| value.map_or_else(|| "no number".to_owned(), significant);
-    match (expected, current.map(|batch| batch.get(metric))) {
-        (Some(expected), Some(Measured::Value(got))) => Ok((expected, *got)),
-        (_, Some(got)) => Err((shown(expected), got.to_string())),
-        (_, None) => Err((shown(expected), "this batch size was not run".to_owned())),
+    comparator: Comparator,
+    gates: bool,
+    golden: &BySize,
+    current: &BySize,
+) -> MetricVerdict {
+    let mut verdict = MetricVerdict::new(Metric::Batch(metric).name(), comparator.to_string());
+    let mut told = Vec::new();
+    let (no_golden, not_run) = (Err("no number".to_owned()), Err("this batch size was not run".to_owned()));
+    for size in golden.keys().chain(current.keys()).copied().collect::<BTreeSet<u64>>() {
+        let expected = golden.get(&size).unwrap_or(&no_golden);
+        match (expected, current.get(&size).unwrap_or(&not_run)) {
+            (&Ok(expected), &Ok(got)) => {
+                told.push(format!("batch {size}: {}", in_words(expected, got)));
+                let holds = if gates { comparator.holds(expected, got) } else { got > 0.0 };
+                let distance = Some((expected - got).abs());
+                verdict.assert(holds, || {
+                    difference(size, allowed(comparator, expected), significant(got), distance)
+                });
+            }
+            (expected, got) => {
+                let shown =
+                    |side: &Result<f64, String>| side.as_ref().map_or_else(Clone::clone, |x| significant(*x));
+                verdict.assert(false, || difference(size, shown(expected), shown(got), None));
+            }
+        }
     }
+    verdict.summary = told.join("; ");
+    verdict
 }
 
 fn allowed(comparator: Comparator, expected: f64) -> String {
@@ -105,7 +125,7 @@ pub(super) fn batch_change(
     let mut told = Vec::new();
     let mut wrong_way = false;
     let sizes = old.into_iter().chain([new]).flat_map(|golden| golden.batches.keys().copied());
-    for size in sizes.collect::<std::collections::BTreeSet<u64>>() {
+    for size in sizes.collect::<BTreeSet<u64>>() {
         match (old.and_then(|old| number(old, size)), number(new, size)) {
             (Some(before), Some(now)) if before == now => {}
             (None, None) => {}

@@ -14,6 +14,7 @@ mod from_runs;
 mod golden_file;
 mod json;
 mod json_parser;
+mod megatron_baselines;
 mod megatron_check;
 #[cfg(test)]
 mod megatron_check_tests;
@@ -44,6 +45,7 @@ pub use comparator::{Comparator, settled};
 pub use compare::{Rules, Run, compare};
 pub use golden_file::{Golden, GoldenError, GoldenRequest, Integrity, SystemValue};
 pub use json::{Json, JsonError};
+pub use megatron_baselines::{BaselineRules, check_baselines, is_baseline};
 pub use megatron_check::{Asked, MegatronCheck, Theirs, check_as_megatron, read_megatron_json};
 pub use metric::*;
 pub(crate) use number::logprob_to_json;

@@ -16,6 +16,10 @@ use crate::golden::{METRICS, Metric, MetricRow, Scope};
 /// What the original compares where METRICS does not say.
 const DEFAULT_METRICS: [&str; 5] =
     ["throughput_tok_per_sec", "avg_latency_ms", "p50_latency_ms", "p99_latency_ms", "tpot_ms_per_tok"];
+/// Percent by which a number may be worse, as in the original.
+pub const DEFAULT_TOLERANCE_PCT: f64 = 10.0;
+/// Percent by which a throughput may be higher, as in the original.
+pub const DEFAULT_UPPER_TOLERANCE_PCT: f64 = 20.0;
 /// The synthetic prompt is this word over and over, as in the original.
 const SYNTHETIC_WORD: &str = "hello ";
 /// Tokens beyond prompt and output that the original's server is started with room for.
@@ -93,6 +97,11 @@ pub fn performance_metrics(case: &RawPerformanceCase) -> Vec<String> {
     case.metrics.clone().unwrap_or_else(|| DEFAULT_METRICS.map(str::to_owned).to_vec())
 }
 
+/// Metrics that METRICS of a performance case may name.
+pub fn metrics_of_performance_cases() -> impl Iterator<Item = &'static str> + Clone {
+    METRICS.iter().filter(|row| is_measured(row)).map(|row| row.name)
+}
+
 /// Checks the keys of a case; every mistake stands in its own file.
 struct Reader<'a> {
     file: &'a CaseFile,
@@ -114,8 +123,8 @@ impl Reader<'_> {
             num_input_tokens: case.num_input_tokens.unwrap_or(512) as usize,
             num_output_tokens: case.num_output_tokens as usize,
             dataset: case.dataset.clone().unwrap_or_else(|| "synthetic".to_owned()),
-            tolerance: case.tolerance_pct.unwrap_or(10.0) / 100.0,
-            upper_tolerance: case.upper_tolerance_pct.unwrap_or(20.0) / 100.0,
+            tolerance: case.tolerance_pct.unwrap_or(DEFAULT_TOLERANCE_PCT) / 100.0,
+            upper_tolerance: case.upper_tolerance_pct.unwrap_or(DEFAULT_UPPER_TOLERANCE_PCT) / 100.0,
         };
         if plan.batch_sizes.is_empty() {
             self.mistake("BATCH_SIZES", "expected at least one batch size", None);
@@ -161,8 +170,8 @@ impl Reader<'_> {
         for (index, name) in names.iter().enumerate() {
             if names[..index].contains(name) {
                 self.mistake("METRICS", format!("{name} is named twice"), None);
-            } else if !METRICS.iter().any(|row| row.name == name && is_measured(row)) {
-                let known = METRICS.iter().filter(|row| is_measured(row)).map(|row| row.name);
+            } else if !metrics_of_performance_cases().any(|known| known == name) {
+                let known = metrics_of_performance_cases();
                 let help = suggestion(name, known.clone())
                     .unwrap_or_else(|| format!("known metrics: {}", known.collect::<Vec<_>>().join(", ")));
                 self.mistake(
