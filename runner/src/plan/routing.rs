@@ -58,6 +58,12 @@ impl Resolution<'_> {
         let policy = match self.text(POLICY).as_deref() {
             Some("longest_prefix") => RoutingPolicy::LongestPrefix,
             Some("first_prefix_block") => RoutingPolicy::FirstPrefixBlock,
+            Some("round_robin") => {
+                self.obstacle(format!(
+                    "{POLICY} round_robin: gone from Megatron-LM, where load_balanced replaced it in 0.19"
+                ));
+                return None;
+            }
             Some(_) | None => RoutingPolicy::LoadBalanced,
         };
         Some(RoutingPlan { policy, alpha: alpha?, schedule_path })

@@ -45,7 +45,8 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     used(
         "--inference-dynamic-batching-prefix-caching-coordinator-policy",
-        Choice(&["longest_prefix", "first_prefix_block", "load_balanced"]),
+        // Not of one release: load_balanced came with 0.19, in the place of round_robin.
+        Choice(&["longest_prefix", "first_prefix_block", "load_balanced", "round_robin"]),
         Some("load_balanced"),
         "how the coordinator chooses a rank; an output never depends on it",
     ),

@@ -18,6 +18,10 @@ pub(super) const FLAGS: &[FlagSpec] = &[
             "GPTSentencePieceTokenizer",
             "Llama2Tokenizer",
             "MultimodalTokenizer",
+            "NullMultimodalTokenizer",
+            "SFTTokenizer",
+            "BertWordPieceLowerCase",
+            "BertWordPieceCase",
         ]),
         None,
         "kind of tokenizer; default: the checkpoint's own, or the built-in one",
@@ -57,4 +61,11 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "a tokenizer given by flags always wins",
     ),
     irrelevant("--ckpt-step", Integer(0), None, "iteration to load", FOLDER_DECIDES),
+    irrelevant(
+        "--stream-ckpt-dequant",
+        Switch,
+        None,
+        "convert weights while they are read",
+        "weights are read in the checkpoint's own format",
+    ),
 ];

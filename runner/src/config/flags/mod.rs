@@ -2,6 +2,7 @@
 //! Goldlap does with it. The planner, `explain` and the JSON Schema all read it.
 
 mod architecture;
+mod comparisons;
 mod engine;
 mod goldlap;
 mod loading;
@@ -18,6 +19,7 @@ use std::sync::LazyLock;
 
 use super::diagnostic::suggestion;
 
+pub use upstream::NO_COUNTERPART;
 pub use value::{FlagValue, ValueType};
 
 /// One flag.
@@ -48,8 +50,9 @@ pub enum Support {
     Removed(&'static str),
 }
 
-const SECTIONS: [&[FlagSpec]; 9] = [
+const SECTIONS: [&[FlagSpec]; 10] = [
     requests::FLAGS,
+    comparisons::FLAGS,
     engine::FLAGS,
     architecture::FLAGS,
     loading::FLAGS,

@@ -36,7 +36,7 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     irrelevant(
         "--distributed-backend",
-        Choice(&["nccl", "gloo"]),
+        Choice(&["nccl", "gloo", "nccl2"]),
         Some("nccl"),
         "library for collectives",
         "replicas share no collectives: they meet at the coordinator",

@@ -17,6 +17,30 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "renamed in Megatron-LM; never changes results",
     ),
     removed(
+        "--inference-buffer-size-gb",
+        Number,
+        "KV pool, GiB",
+        "renamed in Megatron-LM; --inference-dynamic-batching-buffer-size-gb sizes the pool",
+    ),
+    removed(
+        "--inference-max-requests-override",
+        Integer(1),
+        "sequences in one step",
+        "removed from Megatron-LM; --inference-dynamic-batching-max-requests limits a step",
+    ),
+    removed(
+        "--inference-buffer-guaranteed-fraction",
+        Number,
+        "share of KV kept for progress",
+        "removed from Megatron-LM; blocks are allocated as needed",
+    ),
+    removed(
+        "--inference-buffer-overflow-factor",
+        Number,
+        "over-commitment of the KV pool",
+        "removed from Megatron-LM; blocks are allocated as needed",
+    ),
+    removed(
         "--inference-dynamic-batching-active-buffer-size-gb",
         Number,
         "KV of active requests, GiB",

@@ -4,6 +4,7 @@ use super::ValueType::{Choice, Integer, Number, Path, Range, Switch, Text, Words
 use super::{FlagSpec, irrelevant, not_yet, used};
 
 const DIRECT_ONLY: &str = "read by the original's direct and offline scripts only";
+const STATIC: &str = "only the dynamic engine is implemented";
 
 pub(super) const FLAGS: &[FlagSpec] = &[
     used("--temperature", Number, Some("1.0"), "divides the logits before sampling"),
@@ -133,13 +134,7 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "port of the coordinator",
         "a free port is taken: two runs can share a machine",
     ),
-    not_yet(
-        "--use-legacy-static-engine",
-        Switch,
-        None,
-        "static batching",
-        "only the dynamic engine is implemented",
-    ),
+    not_yet("--use-legacy-static-engine", Switch, None, "static batching", STATIC),
     irrelevant(
         "--inference-max-requests",
         Integer(1),
@@ -147,11 +142,6 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "batch of the static engine",
         "belongs to the static engine",
     ),
-    irrelevant(
-        "--flash-decode",
-        Switch,
-        None,
-        "decode kernel of the static engine",
-        "belongs to the static engine",
-    ),
+    // Cases of before --use-legacy-static-engine show by this one alone that they are the static engine's.
+    not_yet("--flash-decode", Switch, None, "decode kernel of the static engine", STATIC),
 ];

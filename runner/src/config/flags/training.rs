@@ -1,6 +1,6 @@
 //! Flags of training and logging that inference cases carry along.
 
-use super::ValueType::{Choice, Integer, Number, Switch, Text};
+use super::ValueType::{Integer, Number, Switch, Text, Words};
 use super::{FlagSpec, irrelevant};
 
 const TRAINING: &str = "concerns training only";
@@ -47,7 +47,7 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     irrelevant("--moe-z-loss-coeff", Number, None, "weight of the router's z-loss", TRAINING),
     irrelevant(
         "--moe-router-load-balancing-type",
-        Choice(&["aux_loss", "seq_aux_loss", "global_aux_loss", "sinkhorn", "none"]),
+        Words,
         Some("aux_loss"),
         "how training balances experts",
         TRAINING,

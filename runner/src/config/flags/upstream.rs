@@ -9,7 +9,8 @@ use super::{FlagSpec, Support, ValueType};
 /// dataclasses that it makes options of, in the wheels of Megatron Core 0.17.1, 0.18.2 and 0.19.2.
 const NAMES: &str = include_str!("upstream.txt");
 
-const REASON: &str = "an option of Megatron-LM that has no counterpart here";
+/// Why a case that gives one is skipped, whichever it is.
+pub const NO_COUNTERPART: &str = "an option of Megatron-LM that has no counterpart here";
 
 /// One row for each name. Their types are not known here, so that their values are not looked at.
 pub(super) fn flags() -> &'static [FlagSpec] {
@@ -19,7 +20,13 @@ pub(super) fn flags() -> &'static [FlagSpec] {
 
 fn row(name: &'static str) -> FlagSpec {
     let meaning = "see Megatron-LM's arguments.py";
-    FlagSpec { name, value: ValueType::Anything, default: None, meaning, support: Support::NotYet(REASON) }
+    FlagSpec {
+        name,
+        value: ValueType::Anything,
+        default: None,
+        meaning,
+        support: Support::NotYet(NO_COUNTERPART),
+    }
 }
 
 #[cfg(test)]
