@@ -64,7 +64,7 @@ fn baseline_rules(file: Option<&CaseFile>, baseline: &Json) -> Result<BaselineRu
     match file.map(|file| (file, &file.content)) {
         None => Ok(BaselineRules::held_by(baseline)),
         Some((_, RawFile::Performance(file))) => Ok(BaselineRules::of(&file.case)),
-        Some((file, RawFile::Functional(_) | RawFile::Training(_))) => {
+        Some((file, RawFile::Functional(_) | RawFile::Training(_) | RawFile::Frontend)) => {
             let what = "is no performance case, and the first file is a baseline of one";
             Err(CommandError(format!("{}: {what}", file.path.display())))
         }

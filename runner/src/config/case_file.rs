@@ -1,5 +1,6 @@
 //! Reading one `model_config.yaml`: which schema it follows, and precise errors where it follows none.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use serde::de::IgnoredAny;
 use super::diagnostic::{ConfigError, Diagnostic};
 use super::entries::Entries;
 use super::model_args_file::ModelArgs;
-use super::raw_case::{MEGATRON_KEYS, RawCase, RawPerformanceCase, SchemaMarks, TRAINING_KEYS};
+use super::raw_case::{MEGATRON_KEYS, RawCase, RawPerformanceCase, SchemaMarks, TRAINING_KEYS, UniqueArgs};
 use super::read_error::read;
 
 /// A case file has some dozens of lines; a larger one is something else.
@@ -35,6 +36,8 @@ pub enum RawFile {
     Performance(Box<PerformanceFile>),
     /// A case of Megatron's training tests whose keys go beyond [`RawCase`]; holds MODE, if given.
     Training(Option<String>),
+    /// A case of Megatron's performance tests that loads its HTTP frontend and runs no model.
+    Frontend,
 }
 
 /// A case of Megatron's performance tests, with the arguments of its model.
@@ -72,15 +75,34 @@ impl CaseFile {
         let content = parse_content(path, &text)?;
         Ok(Self { path: path.to_owned(), text, content })
     }
+
+    /// The first flag that MODEL_ARGS gives twice.
+    pub fn repeated_flag(&self) -> Option<Diagnostic> {
+        let RawFile::Functional(case) = &self.content else { return None };
+        let mut seen = HashSet::new();
+        let mut flags = case.model_args.iter().flat_map(|args| args.iter());
+        if flags.all(|(flag, _)| seen.insert(flag)) {
+            return None;
+        }
+        // The strict reader knows the place.
+        read::<UniqueArgs>(&self.text).err().map(|error| error.diagnostic(&self.path, &self.text))
+    }
 }
 
 fn parse_content(path: &Path, text: &str) -> Result<RawFile, ConfigError> {
     let error = match read::<RawCase>(text) {
+        // Megatron's cases that a script of their own runs, and no inference script, have MODEL_ARGS without a flag.
+        Ok(case) if case.mode.is_none() && case.model_args.is_none() && is_training(None, text) => {
+            return Ok(RawFile::Training(None));
+        }
         Ok(case) => return Ok(RawFile::Functional(Box::new(case))),
         Err(error) => error,
     };
     if let Ok(marks) = serde_yaml::from_str::<SchemaMarks>(text) {
         let mode = marks.mode.map(|mode| mode.0);
+        if marks.num_engines.is_some() && marks.model_args.is_none() {
+            return Ok(RawFile::Frontend);
+        }
         if marks.model.is_some() || (marks.num_output_tokens.is_some() && marks.model_args.is_none()) {
             let case = read(text).map_err(|error| error.diagnostic(path, text))?;
             let model_args = Err("a text that is no file has no MODEL.args beside it".to_owned());
@@ -100,7 +122,8 @@ fn is_training(mode: Option<&str>, text: &str) -> bool {
         Some("pretraining" | "rl") => true,
         Some(_) => false,
         None => serde_yaml::from_str::<Entries<IgnoredAny>>(text).is_ok_and(|entries| {
-            entries.iter().all(|(key, _)| TRAINING_KEYS.contains(&key) || MEGATRON_KEYS.contains(&key))
+            let is_theirs = |key: &str| TRAINING_KEYS.contains(&key) || MEGATRON_KEYS.contains(&key);
+            entries.get("MODEL_ARGS").is_some() && entries.iter().all(|(key, _)| is_theirs(key))
         }),
     }
 }
@@ -115,7 +138,7 @@ impl RawFile {
     pub fn functional(&self) -> Option<&RawCase> {
         match self {
             Self::Functional(case) => Some(case),
-            Self::Performance(_) | Self::Training(_) => None,
+            Self::Performance(_) | Self::Training(_) | Self::Frontend => None,
         }
     }
 }

@@ -14,8 +14,17 @@ pub struct FoundCase {
     pub name: String,
     /// The folder.
     pub folder: PathBuf,
-    /// The case's file, or why the folder cannot be a case; such a case fails.
-    pub file: Result<PathBuf, String>,
+    /// The case's file, or why there is none.
+    pub file: Result<PathBuf, NoCase>,
+}
+
+/// Why a folder holds no case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoCase {
+    /// It should: it is listed as a case that fails.
+    Wrong(String),
+    /// It holds a test of another kind: it is listed as ignored.
+    Other(String),
 }
 
 /// The root itself cannot be listed.
@@ -27,7 +36,8 @@ pub struct DiscoveryError {
 }
 
 /// All cases below `root`, in the order of their paths. Plain files and hidden folders are ignored; a folder without
-/// a case and without folders is a case that fails, so that no misnamed file goes unnoticed.
+/// a case and without folders is a case that fails, so that no misnamed file goes unnoticed, unless it has a script and no
+/// YAML: such are those tests of Megatron-LM's that declare nothing.
 pub fn discover(root: &Path) -> Result<Vec<FoundCase>, DiscoveryError> {
     let failed = |reason: String| DiscoveryError { root: root.to_owned(), reason };
     match std::fs::metadata(root) {
@@ -55,6 +65,9 @@ struct Folder {
     has_case: bool,
     has_folders: bool,
     inside_case: bool,
+    has_yaml: bool,
+    /// The first of its scripts.
+    script: Option<String>,
 }
 
 struct Folders<'a> {
@@ -75,7 +88,15 @@ impl Folders<'_> {
             }
             let (path, depth) = (entry.path().to_owned(), entry.depth());
             let has_case = path.join(CASE_FILE_NAME).is_file();
-            self.parents.push(Folder { path, depth, has_case, has_folders: false, inside_case });
+            let (has_folders, has_yaml, script) = (false, false, None);
+            self.parents.push(Folder { path, depth, has_case, has_folders, inside_case, has_yaml, script });
+        } else if let Some(parent) = self.parents.last_mut() {
+            let name = entry.file_name().to_string_lossy();
+            let is_script = [".py", ".sh"].iter().any(|end| name.ends_with(end));
+            parent.has_yaml |= [".yaml", ".yml"].iter().any(|end| name.ends_with(end));
+            if is_script && parent.script.is_none() {
+                parent.script = Some(name.into_owned());
+            }
         }
     }
 
@@ -85,7 +106,7 @@ impl Folders<'_> {
             parent.has_folders = true;
         }
         let path = error.path().unwrap_or(self.root).to_owned();
-        self.add(path, Err(error.to_string()));
+        self.add(path, Err(NoCase::Wrong(error.to_string())));
     }
 
     /// Closes folders at `depth` and below: all their entries have been seen.
@@ -95,13 +116,20 @@ impl Folders<'_> {
                 let file = folder.path.join(CASE_FILE_NAME);
                 self.add(folder.path, Ok(file));
             } else if !folder.has_folders && !folder.inside_case && folder.depth > 0 {
-                let reason = format!("no {CASE_FILE_NAME} in {}", folder.path.display());
-                self.add(folder.path, Err(reason));
+                let why = match folder.script {
+                    Some(script) if !folder.has_yaml => NoCase::Other(format!(
+                        "{script} is a test by itself: there is no {CASE_FILE_NAME} to run"
+                    )),
+                    Some(_) | None => {
+                        NoCase::Wrong(format!("no {CASE_FILE_NAME} in {}", folder.path.display()))
+                    }
+                };
+                self.add(folder.path, Err(why));
             }
         }
     }
 
-    fn add(&mut self, folder: PathBuf, file: Result<PathBuf, String>) {
+    fn add(&mut self, folder: PathBuf, file: Result<PathBuf, NoCase>) {
         let below = folder.strip_prefix(self.root).unwrap_or(&folder);
         let below = if below.as_os_str().is_empty() {
             Path::new(folder.file_name().unwrap_or_default())
@@ -114,7 +142,7 @@ impl Folders<'_> {
         let file = if legible {
             file
         } else {
-            Err(format!("{}: a case's name is UTF-8 without `::`", folder.display()))
+            Err(NoCase::Wrong(format!("{}: a case's name is UTF-8 without `::`", folder.display())))
         };
         self.found.push(FoundCase { name: parts.join("::"), folder, file });
     }
@@ -171,7 +199,17 @@ mod tests {
             found.iter().map(|case| (case.name.as_str(), case.file.is_ok())).collect::<Vec<_>>(),
             [("empty", false), ("gpt::deep::er", true), ("gpt::typo", false)]
         );
-        assert!(found[2].file.as_ref().unwrap_err().contains("no model_config.yaml in"));
+        assert!(matches!(&found[2].file, Err(NoCase::Wrong(why)) if why.contains("no model_config.yaml in")));
+    }
+
+    #[test]
+    fn a_leaf_with_a_script_and_no_yaml_is_a_test_of_another_kind() {
+        let root =
+            tree(&["gpt/smoke/serve.py", "gpt/smoke/notes.md", "gpt/typo/run.sh", "gpt/typo/model.yaml"]);
+        let found = discover(root.path()).unwrap();
+        let reason = "serve.py is a test by itself: there is no model_config.yaml to run";
+        assert_eq!(found[0].file, Err(NoCase::Other(reason.to_owned())));
+        assert!(matches!(&found[1].file, Err(NoCase::Wrong(_))), "{found:?}");
     }
 
     #[test]
@@ -187,7 +225,7 @@ mod tests {
         std::os::unix::fs::symlink("..", root.path().join("gpt/loop")).unwrap();
         let found = discover(root.path()).unwrap();
         assert_eq!(found.len(), 2);
-        assert!(found[1].file.as_ref().unwrap_err().contains("loop"), "{found:?}");
+        assert!(matches!(&found[1].file, Err(NoCase::Wrong(why)) if why.contains("loop")), "{found:?}");
     }
 
     #[test]

@@ -31,7 +31,10 @@ impl<V> Entries<V> {
 }
 
 /// Reads one key; failing inside the key's own visitor makes the YAML reader report the key's line and column.
-struct NewKey<'a>(&'a mut HashSet<String>);
+struct NewKey<'a> {
+    seen: &'a mut HashSet<String>,
+    may_repeat: bool,
+}
 
 impl<'de> de::DeserializeSeed<'de> for NewKey<'_> {
     type Value = String;
@@ -52,36 +55,57 @@ impl de::Visitor<'_> for NewKey<'_> {
         if key == "<<" {
             return Err(E::custom("merge keys (`<<`) are not merged: write the entries out"));
         }
-        if !self.0.insert(key.to_owned()) {
+        if !self.may_repeat && !self.seen.insert(key.to_owned()) {
             return Err(E::custom(format_args!("the key {key} is given twice: keep one of the two")));
         }
         Ok(key.to_owned())
     }
 }
 
+struct MapVisitor<V> {
+    may_repeat: bool,
+    values: PhantomData<V>,
+}
+
+impl<'de, V: Deserialize<'de>> de::Visitor<'de> for MapVisitor<V> {
+    type Value = Entries<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping of keys to values")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut seen, may_repeat) = (HashSet::with_capacity(64), self.may_repeat);
+        let mut entries = Vec::with_capacity(64);
+        while let Some(key) = map.next_key_seed(NewKey { seen: &mut seen, may_repeat })? {
+            entries.push((key, map.next_value()?));
+        }
+        Ok(Entries(entries))
+    }
+}
+
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MapVisitor<V>(PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>> de::Visitor<'de> for MapVisitor<V> {
-            type Value = Entries<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping of keys to values")
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut seen = HashSet::with_capacity(64);
-                let mut entries = Vec::with_capacity(64);
-                while let Some(key) = map.next_key_seed(NewKey(&mut seen))? {
-                    entries.push((key, map.next_value()?));
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(MapVisitor(PhantomData))
+        deserializer.deserialize_map(MapVisitor { may_repeat: false, values: PhantomData })
     }
+}
+
+/// Reads entries of which some may be given twice; both stay.
+struct Repeatable<V>(Entries<V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Repeatable<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MapVisitor { may_repeat: true, values: PhantomData }).map(Self)
+    }
+}
+
+/// Reads flags as they would stand on the original's command line, where one may stand twice.
+pub(super) fn repeatable<'de, D, V>(deserializer: D) -> Result<Option<Entries<V>>, D::Error>
+where
+    D: Deserializer<'de>,
+    V: Deserialize<'de>,
+{
+    Ok(Option::<Repeatable<V>>::deserialize(deserializer)?.map(|Repeatable(entries)| entries))
 }
 
 impl<V: JsonSchema> JsonSchema for Entries<V> {

@@ -22,6 +22,7 @@ pub struct RawCase {
     #[schemars(extend("enum" = ["inference", "pretraining", "rl"]))]
     pub mode: Option<Scalar>,
     /// Flag -> value, as on Megatron's command line. `true` switches a flag on; `"[a b c]"` is a list.
+    #[serde(deserialize_with = "super::entries::repeatable")]
     #[schemars(schema_with = "super::schema::model_args")]
     pub model_args: Option<Entries<Option<Scalar>>>,
     /// Metrics compared with the golden record, at least one.
@@ -179,6 +180,14 @@ pub(super) const MEGATRON_KEYS: [&str; 9] = [
     "TEST_EVALUATION",
 ];
 
+/// MODEL_ARGS alone, each flag given once.
+#[derive(Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) struct UniqueArgs {
+    #[serde(rename = "MODEL_ARGS")]
+    _model_args: Option<Entries<IgnoredAny>>,
+}
+
 /// The keys that decide which schema a file follows, whatever else it holds.
 #[derive(Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -186,5 +195,6 @@ pub(super) struct SchemaMarks {
     pub(super) model: Option<IgnoredAny>,
     pub(super) num_output_tokens: Option<IgnoredAny>,
     pub(super) model_args: Option<IgnoredAny>,
+    pub(super) num_engines: Option<IgnoredAny>,
     pub(super) mode: Option<Scalar>,
 }

@@ -65,7 +65,7 @@ fn needed(store: &Store, case: String, platform: Option<&Platform>) -> Vec<Golde
             Platforms::Asked(asked.clone()).of_case(&file, |_| false).into_iter().collect()
         }
         // A file that cannot be read fails as a case.
-        (Ok(RawFile::Performance(_) | RawFile::Training(_)) | Err(_), asked) => {
+        (Ok(RawFile::Performance(_) | RawFile::Training(_) | RawFile::Frontend) | Err(_), asked) => {
             vec![asked.cloned().unwrap_or(Platform::Cpu)]
         }
     };

@@ -75,7 +75,7 @@ impl Asked {
             RawFile::Performance(file) => {
                 Some(Self { metrics: Some(performance_metrics(&file.case)), lightweight: false })
             }
-            RawFile::Functional(_) | RawFile::Training(_) => None,
+            RawFile::Functional(_) | RawFile::Training(_) | RawFile::Frontend => None,
         }
     }
 }

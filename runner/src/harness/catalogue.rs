@@ -9,7 +9,7 @@ use goldlap_kernels::cuda::virtual_driver::find_library;
 
 use super::Roots;
 use super::machine::num_cores;
-use crate::config::discovery::{DiscoveryError, FoundCase, discover};
+use crate::config::discovery::{DiscoveryError, FoundCase, NoCase, discover};
 use crate::config::{CaseFile, Environment, RawFile};
 use crate::golden::GoldenId;
 use crate::plan::{AbsentModel, CasePlan, Disposition, PlanInputs, Platform, Platforms, plan_case};
@@ -125,7 +125,8 @@ impl Setting {
     fn decide(&self, case: &FoundCase, environment: &Environment) -> ListedCase {
         let fate = match &case.file {
             Ok(file) => self.plan(&case.name, &case.folder, file, environment),
-            Err(reason) => Fate::Invalid(reason.clone()),
+            Err(NoCase::Other(reason)) => Fate::Skip(reason.clone()),
+            Err(NoCase::Wrong(reason)) => Fate::Invalid(reason.clone()),
         };
         ListedCase { name: case.name.clone(), folder: case.folder.clone(), fate }
     }
@@ -161,7 +162,9 @@ impl Setting {
     fn platform_of(&self, name: &str, case: &CaseFile) -> Result<Platform, String> {
         let case = match &case.content {
             RawFile::Functional(case) => case,
-            RawFile::Performance(_) | RawFile::Training(_) => return Ok(self.platforms.any()),
+            RawFile::Performance(_) | RawFile::Training(_) | RawFile::Frontend => {
+                return Ok(self.platforms.any());
+            }
         };
         let golden = |platform: &Platform| GoldenId { case: name.to_owned(), platform: platform.clone() };
         let platform =

@@ -1,5 +1,7 @@
 //! The flags of one case on one platform: platform overrides merged, names looked up, values typed.
 
+use std::collections::HashMap;
+
 use crate::config::flags::{self, FlagSpec, FlagValue, ValueType};
 use crate::config::{Entries, Environment, KeyPath, Part, RawCase, Scalar, SubstitutionError};
 
@@ -49,6 +51,7 @@ pub(super) fn merge<'a>(
         args.iter().filter_map(read_one).collect()
     };
     let mut arguments = case.model_args.as_ref().map_or_else(Vec::new, |args| read_all(args, None));
+    drop_overruled(&mut arguments);
     for (name, special) in case.platforms.iter().flat_map(|all| all.iter()) {
         let Some(overrides) = &special.model_args else { continue };
         let replacements = read_all(overrides, Some(name));
@@ -89,6 +92,16 @@ impl Argument<'_> {
     }
 }
 
+/// Of a flag given twice, the original's parser takes the last.
+fn drop_overruled(arguments: &mut Vec<Argument<'_>>) {
+    let last: HashMap<&str, usize> =
+        arguments.iter().enumerate().map(|(index, argument)| (argument.flag.name, index)).collect();
+    if last.len() < arguments.len() {
+        let mut index = 0..;
+        arguments.retain(|argument| index.next() == last.get(argument.flag.name).copied());
+    }
+}
+
 /// A null that removes nothing is a misspelling or a leftover.
 fn check_removals(case: &RawCase, problems: &mut Vec<Problem>) {
     for (platform, special) in case.platforms.iter().flat_map(|all| all.iter()) {
@@ -100,6 +113,7 @@ fn check_removals(case: &RawCase, problems: &mut Vec<Problem>) {
                     part: Part::Value,
                     message: "null removes a flag, and MODEL_ARGS has no such flag".to_owned(),
                     help: None,
+                    only_here: false,
                 });
             }
         }
@@ -123,7 +137,7 @@ fn read<'a>(
     let path = || path_of(name, platform);
     let Some(flag) = flags::find(name) else {
         let (message, help) = ("unknown flag".to_owned(), flags::advice(name));
-        problems.push(Problem { path: path(), part: Part::Key, message, help });
+        problems.push(Problem { path: path(), part: Part::Key, message, help, only_here: false });
         return None;
     };
     let typed = match value {
@@ -132,7 +146,7 @@ fn read<'a>(
         None => Err((format!("expected {}, got nothing", flag.value), None)),
     };
     let value_read = typed.unwrap_or_else(|(message, help)| {
-        problems.push(Problem { path: path(), part: Part::Value, message, help });
+        problems.push(Problem { path: path(), part: Part::Value, message, help, only_here: false });
         ArgumentValue::Broken
     });
     let spelling = value.map_or("", Scalar::as_str);

@@ -28,11 +28,11 @@ impl Resolution<'_> {
             && TEST_TYPES.contains(&kind)
         {
             let message = format!("{kind} compares nothing in an inference case");
-            self.error_at(KeyPath::new(&["TEST_TYPE"]), message, Some("write frozen-start"));
+            self.objection(KeyPath::new(&["TEST_TYPE"]), message, Some("write frozen-start"));
         }
         if case.test_evaluation.as_ref().is_some_and(|word| word.as_str() == "xpass") {
             let help = "write KNOWN_FAILURE: {reason: ..., issue: ...}";
-            self.error_at(KeyPath::new(&["TEST_EVALUATION"]), "xpass lets a failing case pass", Some(help));
+            self.objection(KeyPath::new(&["TEST_EVALUATION"]), "xpass lets a failing case pass", Some(help));
         }
         for (key, script) in [("BEFORE_SCRIPT", &case.before_script), ("AFTER_SCRIPT", &case.after_script)] {
             if script.as_ref().is_some_and(|text| !text.as_str().trim().is_empty()) {
@@ -75,7 +75,7 @@ impl Resolution<'_> {
             match name {
                 "N_REPEAT" => continue,
                 "SKIP_PYTEST" | "ENABLE_LIGHTWEIGHT_MODE" if matches!(value, "1" | "true") => {
-                    self.error_at(
+                    self.objection(
                         path,
                         "switches all comparisons off: a case that checks nothing cannot pass",
                         None,

@@ -24,7 +24,7 @@ impl Resolution<'_> {
         };
         if names.is_empty() {
             let help = "name at least one metric, e.g. generated_tokens";
-            self.error_at(path, "is empty: a case that checks nothing cannot pass", Some(help));
+            self.objection(path, "is empty: a case that checks nothing cannot pass", Some(help));
             return Vec::new();
         }
         let mut metrics: Vec<String> = Vec::with_capacity(names.len());

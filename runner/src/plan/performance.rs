@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::case_plan::{Origin, PromptSource};
 use super::inputs::{Disposition, PlanInputs};
 use super::resolution::{PathArgument, Resolution};
-use super::resolve::{disposition, skip};
+use super::resolve::disposition;
 use crate::config::{
     CaseFile, ConfigError, Diagnostic, Entries, KeyPath, ModelArgs, Part, PerformanceFile, RawCase, RawFile,
     RawPerformanceCase, Scalar, suggestion,
@@ -66,10 +66,6 @@ pub(super) fn plan_performance(inputs: &PlanInputs<'_>, file: &PerformanceFile) 
             format!("{:?} is no file here: expected synthetic, gsm8k or a prompt file", plan.dataset);
         reader.mistake("DATASET", message, None);
         return Disposition::Invalid(ConfigError { diagnostics: reader.mistakes });
-    }
-    if plan.dataset == "gsm8k" {
-        let reason = "DATASET gsm8k: its prompts are not part of Goldlap; DATASET may name a prompt file";
-        return skip(inputs, reason.to_owned());
     }
     let case = functional(&file.case, arguments, &plan, metrics);
     // Mistakes in flags are shown where the flags stand.
@@ -241,6 +237,12 @@ impl Resolution<'_> {
     pub(super) fn performance_source(&mut self, plan: &PerformancePlan) -> Option<PromptSource> {
         if plan.dataset == "synthetic" {
             return Some(PromptSource::Inline(vec![SYNTHETIC_WORD.repeat(plan.num_input_tokens)]));
+        }
+        if plan.dataset == "gsm8k" {
+            self.absence(
+                "DATASET gsm8k: its prompts are not part of Goldlap; DATASET may name a prompt file",
+            );
+            return None;
         }
         let variable = crate::config::Environment::first_variable(&plan.dataset);
         let path = match self.inputs.environment.substitute(&plan.dataset) {

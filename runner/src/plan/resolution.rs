@@ -22,6 +22,15 @@ pub(super) struct Problem {
     pub(super) part: Part,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    /// The original accepts it.
+    pub(super) only_here: bool,
+}
+
+/// Why a case does not run.
+struct Obstacle {
+    reason: String,
+    /// It would not run anywhere: the file asks for what this version lacks. Else something is not there.
+    everywhere: bool,
 }
 
 /// See the head of this file.
@@ -30,7 +39,7 @@ pub(super) struct Resolution<'a> {
     pub(super) case: &'a RawCase,
     arguments: Vec<Argument<'a>>,
     problems: Vec<Problem>,
-    obstacles: Vec<String>,
+    obstacles: Vec<Obstacle>,
     pub(super) settings: Vec<Setting>,
     pub(super) ignored: Vec<IgnoredFlag>,
     /// What a performance case adds.
@@ -64,8 +73,10 @@ impl<'a> Resolution<'a> {
         this
     }
 
-    /// Lists flags that change nothing; a flag of a later version with another value than its default is an obstacle.
+    /// Lists flags that change nothing; flags of a later version with another value than their default are obstacles,
+    /// those with one reason told together.
     fn note_unused_flags(&mut self) {
+        let mut lacking: Vec<(&str, Vec<&str>)> = Vec::new();
         for argument in &self.arguments {
             let flag = argument.flag;
             let reason = match flag.support {
@@ -80,7 +91,10 @@ impl<'a> Resolution<'a> {
                 Support::NotYet(reason) => {
                     let given = argument.known();
                     if given.is_some() && given != default_of(flag).as_ref() {
-                        self.obstacles.push(format!("{}: {reason}", flag.name));
+                        match lacking.iter_mut().find(|(other, _)| *other == reason) {
+                            Some((_, flags)) => flags.push(flag.name),
+                            None => lacking.push((reason, vec![flag.name])),
+                        }
                         continue;
                     }
                     "its default"
@@ -89,18 +103,33 @@ impl<'a> Resolution<'a> {
             let value = argument.spelling.to_owned();
             self.ignored.push(IgnoredFlag { flag: flag.name.into(), value, reason: reason.into() });
         }
+        // Of names alone nothing is known: they say the least and come last.
+        lacking.sort_by_key(|(reason, _)| *reason == flags::NO_COUNTERPART);
+        for (reason, flags) in lacking {
+            self.obstacle(format!("{}: {reason}", flags.join(", ")));
+        }
     }
 
     /// A mistake at the value of an entry.
     pub(super) fn error_at(&mut self, path: KeyPath, message: impl Into<String>, help: Option<&str>) {
         let help = help.map(str::to_owned);
-        self.problems.push(Problem { path, part: Part::Value, message: message.into(), help });
+        let (part, message) = (Part::Value, message.into());
+        self.problems.push(Problem { path, part, message, help, only_here: false });
+    }
+
+    /// Something in the value of an entry that the original accepts and that is a mistake here. Nobody needs to mend it in a
+    /// case of the original's that this version lacks the features for.
+    pub(super) fn objection(&mut self, path: KeyPath, message: impl Into<String>, help: Option<&str>) {
+        let help = help.map(str::to_owned);
+        let (part, message) = (Part::Value, message.into());
+        self.problems.push(Problem { path, part, message, help, only_here: true });
     }
 
     /// A mistake in the name of an entry.
     pub(super) fn error_at_key(&mut self, path: KeyPath, message: impl Into<String>, help: Option<&str>) {
         let help = help.map(str::to_owned);
-        self.problems.push(Problem { path, part: Part::Key, message: message.into(), help });
+        let (part, message) = (Part::Key, message.into());
+        self.problems.push(Problem { path, part, message, help, only_here: false });
     }
 
     /// A mistake in a flag's value, or in its absence.
@@ -108,11 +137,19 @@ impl<'a> Resolution<'a> {
         self.error_at(self.path_of(flag), message, help);
     }
 
-    /// A reason not to run, told once.
+    /// A reason not to run, told once: this version lacks what the file asks for.
     pub(super) fn obstacle(&mut self, reason: impl Into<String>) {
-        let reason = reason.into();
-        if !self.obstacles.contains(&reason) {
-            self.obstacles.push(reason);
+        self.hinder(Obstacle { reason: reason.into(), everywhere: true });
+    }
+
+    /// A reason not to run here, told once: something is not there.
+    pub(super) fn absence(&mut self, reason: impl Into<String>) {
+        self.hinder(Obstacle { reason: reason.into(), everywhere: false });
+    }
+
+    fn hinder(&mut self, obstacle: Obstacle) {
+        if !self.obstacles.iter().any(|earlier| earlier.reason == obstacle.reason) {
+            self.obstacles.push(obstacle);
         }
     }
 
@@ -126,19 +163,31 @@ impl<'a> Resolution<'a> {
 
     /// What was found wrong, or why not to run; `Ok` if neither.
     pub(super) fn verdict(&self) -> Result<(), Rejection> {
-        if !self.problems.is_empty() {
-            let file = self.inputs.case;
-            let mut diagnostics: Vec<Diagnostic> = self
-                .problems
-                .iter()
-                .map(|p| {
-                    Diagnostic::of_key(&file.path, &file.text, &p.path, p.part, &p.message, p.help.clone())
-                })
-                .collect();
-            diagnostics.sort_by_key(|d| d.location.map(|at| (at.line, at.column)));
+        let diagnostics = self.diagnostics();
+        if !diagnostics.is_empty() {
             return Err(Rejection::Invalid(ConfigError { diagnostics }));
         }
-        if self.obstacles.is_empty() { Ok(()) } else { Err(Rejection::Skip(self.obstacles.join("; "))) }
+        // What somebody can bring comes last.
+        let mut obstacles: Vec<&Obstacle> = self.obstacles.iter().collect();
+        obstacles.sort_by_key(|obstacle| !obstacle.everywhere);
+        let reasons: Vec<&str> = obstacles.iter().map(|obstacle| obstacle.reason.as_str()).collect();
+        if reasons.is_empty() { Ok(()) } else { Err(Rejection::Skip(reasons.join("; "))) }
+    }
+
+    /// All mistakes in the order of the file. What only Goldlap minds counts where the case could run at all.
+    fn diagnostics(&self) -> Vec<Diagnostic> {
+        let file = self.inputs.case;
+        let runs_nowhere = self.obstacles.iter().any(|obstacle| obstacle.everywhere);
+        let told = self.problems.iter().filter(|problem| !(problem.only_here && runs_nowhere));
+        let of_problem = |p: &Problem| {
+            Diagnostic::of_key(&file.path, &file.text, &p.path, p.part, &p.message, p.help.clone())
+        };
+        let mut diagnostics: Vec<Diagnostic> = told.map(of_problem).collect();
+        if !runs_nowhere {
+            diagnostics.extend(file.repeated_flag());
+        }
+        diagnostics.sort_by_key(|d| d.location.map(|at| (at.line, at.column)));
+        diagnostics
     }
 
     fn argument(&self, name: &str) -> Option<&Argument<'a>> {

@@ -8,12 +8,16 @@ use super::performance::plan_performance;
 use super::resolution::{Rejection, Resolution};
 use crate::config::{RawCase, RawFile};
 
-/// Decides what becomes of a case. Mistakes come before obstacles: a wrong file is never a mere skip.
+const FRONTEND: &str = "MODEL frontend: a test of Megatron-LM's own HTTP frontend, without a model";
+
+/// Decides what becomes of a case. Mistakes come before obstacles: a wrong file is never a mere skip. Only what the original
+/// accepts (a flag given twice, no METRICS) is no mistake in a case that this version lacks the features for.
 pub fn plan_case(inputs: &PlanInputs<'_>) -> Disposition {
     let case = match &inputs.case.content {
         RawFile::Functional(case) => case,
         RawFile::Performance(file) => return plan_performance(inputs, file),
         RawFile::Training(mode) => return skip(inputs, other_mode(mode.as_deref())),
+        RawFile::Frontend => return skip(inputs, FRONTEND.to_owned()),
     };
     match case.mode.as_ref().map(|mode| mode.as_str()) {
         None if case.model_args.is_some() => skip(inputs, other_mode(None)),

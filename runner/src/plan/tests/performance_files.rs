@@ -57,6 +57,20 @@ fn errors(case: &str, args: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_test_of_the_originals_frontend_is_no_case_of_ours() {
+    let text = "MODEL: frontend\nPATHS: [client, http]\nCONCURRENCY: \"1,8\"\nNUM_OUTPUT_TOKENS: 64\nNUM_ENGINES: 1\n";
+    assert!(skip(plan(text, ARGS, None)).contains("Megatron-LM's own HTTP frontend"));
+}
+
+#[test]
+fn flags_that_are_not_implemented_are_told_with_prompts_that_are_not_here() {
+    let reason = skip(plan(&format!("{CASE}DATASET: gsm8k\n"), &format!("{ARGS}--num-experts 8\n"), None));
+    let (flag, dataset) = reason.split_once("; ").unwrap();
+    assert_eq!(flag, "--num-experts: mixture of experts is not implemented yet");
+    assert!(dataset.starts_with("DATASET gsm8k: its prompts are not part of Goldlap"), "{dataset}");
+}
+
+#[test]
 fn the_schemas_defaults_are_the_originals() {
     let plan = planned("");
     let performance = plan.performance.unwrap();
