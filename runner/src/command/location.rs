@@ -28,7 +28,7 @@ pub(super) struct Location {
     /// cpu, vcuda (the virtual CUDA driver), or a GPU platform such as dgx_h100 [env: GOLDLAP_PLATFORM; default: auto]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
-    /// Random weights and the built-in vocabulary where a case's checkpoint is missing; what they generate is not compared
+    /// Random weights and the built-in vocabulary where a case's checkpoint is missing or in Megatron's own format; what they generate is not compared
     #[arg(long)]
     random_weights: bool,
 }

@@ -61,10 +61,20 @@ impl Resolution<'_> {
 
     fn required(&mut self, flag: &'static str) -> Option<usize> {
         if !self.is_given(flag) {
-            self.error(flag, "is missing", Some("a case without --load describes its model by flags"));
+            self.report_undescribed(flag);
             return None;
         }
         self.count(flag)
+    }
+
+    /// A flag without which nothing can be known about the model: a mistake, unless the case leaves it to its checkpoint and
+    /// random weights were to stand for that.
+    fn report_undescribed(&mut self, flag: &'static str) {
+        if self.replaced {
+            self.absence("--load: not there, and only the checkpoint knows the model's sizes: no random weights can stand for it");
+        } else {
+            self.error(flag, "is missing", Some("a case without --load describes its model by flags"));
+        }
     }
 
     fn heads(&mut self, hidden_size: Option<usize>) -> Option<Heads> {
@@ -215,11 +225,7 @@ impl Resolution<'_> {
         let positions = self.count("--max-position-embeddings");
         let trained = self.count("--seq-length");
         if positions.or(trained).is_none() {
-            self.error(
-                "--max-position-embeddings",
-                "is missing",
-                Some("a case without --load describes its model by flags"),
-            );
+            self.report_undescribed("--max-position-embeddings");
         }
         positions.or(trained)
     }

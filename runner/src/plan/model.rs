@@ -1,6 +1,6 @@
 //! Where the weights come from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::case_plan::{ModelPlan, TokenizerPlan};
 use super::inputs::AbsentModel;
@@ -43,9 +43,9 @@ impl Resolution<'_> {
     pub(super) fn model(&mut self, tokenizer: Option<&TokenizerPlan>) -> Option<ModelPlan> {
         match self.path("--load") {
             PathArgument::Absent => self.random_model(tokenizer),
-            argument if self.is_replaced(&argument) => {
+            argument if self.is_replaced(&argument) || self.is_replaced_as_foreign(&argument) => {
                 self.replaced = true;
-                self.ignore("--load", "not there: random weights were asked for");
+                self.ignore("--load", "no weights to read there: random ones were asked for");
                 self.random_model(tokenizer)
             }
             argument if self.is_elsewhere(&argument) => {
@@ -67,8 +67,20 @@ impl Resolution<'_> {
         self.inputs.absent == AbsentModel::IsReplaced && self.is_missing(argument)
     }
 
+    /// Whether the weights are there, in Megatron's own format, which is as good as missing.
+    fn is_replaced_as_foreign(&self, argument: &PathArgument) -> bool {
+        let PathArgument::Given { path, .. } = argument else { return false };
+        self.inputs.absent == AbsentModel::IsReplaced && self.is_foreign(path)
+    }
+
+    fn is_foreign(&self, path: &Path) -> bool {
+        let has = |file: &str| (self.inputs.exists)(&path.join(file));
+        !has("config.json") && (has("latest_checkpointed_iteration.txt") || has("metadata.json"))
+    }
+
     fn is_elsewhere(&self, argument: &PathArgument) -> bool {
-        self.inputs.absent == AbsentModel::IsElsewhere && self.is_missing(argument)
+        let is_foreign = matches!(argument, PathArgument::Given { path, .. } if self.is_foreign(path));
+        self.inputs.absent == AbsentModel::IsElsewhere && (self.is_missing(argument) || is_foreign)
     }
 
     fn is_missing(&self, argument: &PathArgument) -> bool {
@@ -80,12 +92,11 @@ impl Resolution<'_> {
     }
 
     fn hugging_face_folder(&mut self, path: PathBuf) -> Option<ModelPlan> {
-        let has = |file: &str| (self.inputs.exists)(&path.join(file));
-        if has("config.json") {
+        if (self.inputs.exists)(&path.join("config.json")) {
             return Some(ModelPlan::Checkpoint { path });
         }
-        if has("latest_checkpointed_iteration.txt") || has("metadata.json") {
-            self.obstacle(format!(
+        if self.is_foreign(&path) {
+            self.absence(format!(
                 "--load: {} is a checkpoint in Megatron's own format, which this version does not read",
                 path.display()
             ));

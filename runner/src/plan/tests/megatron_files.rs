@@ -1,7 +1,9 @@
 //! Case files of the kinds that Megatron-LM has, written anew with its flags and our own prompts.
 
-use super::{invalid, plan, plan_in, prompted_case, random_plan_in, run, skip};
-use crate::plan::{Arrival, CacheEviction, Conduct, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan};
+use super::{invalid, plan, plan_in, prompted_case, random_plan_in, run, skip, small_case};
+use crate::plan::{
+    AbsentModel, Arrival, CacheEviction, Conduct, EngineFeatures, ModelPlan, PromptSource, TokenizerPlan,
+};
 
 /// What every inference case of the original starts with.
 const COMMON: &str = "\
@@ -174,6 +176,46 @@ fn with_the_checkpoint_the_throughput_test_runs_as_written() {
 }
 
 #[test]
+fn a_prompt_file_that_is_named_from_the_checkout_is_found_below_the_cases() {
+    let file = "tests/functional_tests/test_cases/gpt/case/prompts.jsonl";
+    for spelling in [file.to_owned(), format!("./{file}")] {
+        let flag = format!("--prompt-file: \"{spelling}\"");
+        for existing in ["/cases/gpt/case/prompts.jsonl", &format!("/cases/gpt/case/{file}")] {
+            let plan = run(plan_in("case", &small_case(&[&flag], ""), "cpu", &[existing]));
+            let PromptSource::File { path, .. } = plan.workload.source else { panic!("{flag}") };
+            let path: std::path::PathBuf = path.components().collect();
+            assert_eq!(path, std::path::Path::new(existing));
+        }
+        let error = invalid(plan_in("case", &small_case(&[&flag], ""), "cpu", &[]));
+        assert!(error.contains("no folder above this case has gpt/case/prompts.jsonl"), "{error}");
+    }
+    let beside = small_case(&["--prompt-file: prompts.jsonl"], "");
+    let error = invalid(plan_in("case", &beside, "cpu", &["/cases/prompts.jsonl"]));
+    assert!(error.contains("/cases/gpt/case/prompts.jsonl does not exist"), "{error}");
+}
+
+#[test]
+fn of_a_flag_given_twice_the_last_one_counts_on_the_command_line() {
+    let repeated = ["--seed: 1", "--model-provider: hybrid", "--seed: x"];
+    let error = invalid(plan(&prompted_case(&repeated, "")));
+    assert!(error.contains("--seed: expected an integer"), "a wrong value stays one: {error}");
+    let reason = skip(plan(&prompted_case(&["--num-experts: 2", "--num-experts: 2"], "")));
+    assert_eq!(reason, "--num-experts: mixture of experts is not implemented yet");
+}
+
+#[test]
+fn what_only_goldlap_minds_is_told_where_the_case_could_run() {
+    for keys in ["TEST_TYPE: regular\n", "TEST_EVALUATION: xpass\n", "ENV_VARS: {SKIP_PYTEST: 1}\n"] {
+        assert!(matches!(plan(&prompted_case(&[], keys)), crate::plan::Disposition::Invalid(_)), "{keys}");
+        let reason = skip(plan(&prompted_case(&["--num-experts: 2"], keys)));
+        assert_eq!(reason, "--num-experts: mixture of experts is not implemented yet");
+        let absent = "--load: ${CHECKPOINT_LOAD_PATH}/m";
+        let error = invalid(plan(&prompted_case(&[absent], keys)));
+        assert!(!error.contains("CHECKPOINT_LOAD_PATH"), "a missing checkpoint excuses nothing: {error}");
+    }
+}
+
+#[test]
 fn performance_cases_are_recognised() {
     let text = "MODEL: gpt_583m\nTP: 1\nPP: 1\nDP: 8\nNUM_INPUT_TOKENS: 512\nNUM_OUTPUT_TOKENS: 128\n\
                 NUM_WARMUP_ITERS: 2\nNUM_TIMED_ITERS: 5\nBATCH_SIZES:\n  - 1\n  - 8\nTOLERANCE_PCT: 10\n\
@@ -198,6 +240,37 @@ fn training_cases_are_recognised() {
         let reason = skip(plan_in("case", text, "cpu", &[]));
         assert!(reason.contains(expected), "{reason}");
     }
+}
+
+#[test]
+fn random_weights_stand_for_what_is_there_in_a_foreign_format() {
+    let text = one_prompt("").replace("${CHECKPOINT_LOAD_PATH}/", "");
+    let existing = [
+        "/cases/gpt/case/model/some/",
+        "/cases/gpt/case/model/some/vocab.json",
+        "/cases/gpt/case/model/some/latest_checkpointed_iteration.txt",
+    ];
+    let planned = |absent| super::plan_with("case", &text, "cpu", &existing, absent);
+    let reason = skip(planned(AbsentModel::Skips));
+    assert!(
+        reason.contains("a checkpoint in Megatron's own format, which this version does not read"),
+        "{reason}"
+    );
+    let replaced = run(planned(AbsentModel::IsReplaced));
+    assert!(matches!(&replaced.model, ModelPlan::Random { .. }));
+    assert!(matches!(&replaced.tokenizer, TokenizerPlan::TikToken { .. }), "the vocabulary can be read");
+    assert_eq!(replaced.uncompared, ["generated_tokens", "logprobs"]);
+    assert!(matches!(run(planned(AbsentModel::IsElsewhere)).model, ModelPlan::Elsewhere));
+}
+
+#[test]
+fn no_random_weights_stand_for_a_checkpoint_that_alone_knows_its_sizes() {
+    let text = one_prompt("").replace("  --num-layers: 24\n  --hidden-size: 1152\n", "");
+    let reason = skip(random_plan_in("tp1_pp1_dp8", &text));
+    assert!(
+        reason.starts_with("--load: not there, and only the checkpoint knows the model's sizes"),
+        "{reason}"
+    );
 }
 
 #[test]
