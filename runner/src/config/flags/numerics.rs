@@ -67,6 +67,8 @@ pub(super) const FLAGS: &[FlagSpec] = &[
     ),
     irrelevant("--moe-router-dtype", Text, None, "number format of the router", MOE_ONLY),
     irrelevant("--no-masked-softmax-fusion", Switch, None, "unfused softmax", KERNELS),
+    irrelevant("--no-persist-layer-norm", Switch, None, "norms by another kernel", KERNELS),
+    irrelevant("--use-flash-attn", Switch, None, "old name of --attention-backend flash", KERNELS),
     irrelevant("--no-rope-fusion", Switch, None, "unfused rotary embedding", KERNELS),
     irrelevant("--no-bias-swiglu-fusion", Switch, None, "unfused SwiGLU", KERNELS),
     irrelevant("--no-bias-dropout-fusion", Switch, None, "unfused bias and dropout", KERNELS),

@@ -17,6 +17,12 @@ pub(super) const FLAGS: &[FlagSpec] = &[
         "renamed in Megatron-LM; never changes results",
     ),
     removed(
+        "--inference-dynamic-batching-cuda-graph-max-tokens",
+        Integer(1),
+        "tokens of the largest captured step",
+        "renamed in Megatron-LM; --inference-cuda-graph-max-tokens is the largest captured step with prompts",
+    ),
+    removed(
         "--inference-buffer-size-gb",
         Number,
         "KV pool, GiB",
