@@ -5,9 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use goldlap::coordinator::state::{Command, Event, Settings, State};
-use goldlap::coordinator::wire::{
-    ClientMessage, ClientReply, PROTOCOL_VERSION, RankMessage, RankReady, WireLimits,
-};
+use goldlap::coordinator::wire::{ClientMessage, ClientReply, RankMessage, RankReady, Versions, WireLimits};
 use goldlap::engine::StepSummary;
 
 use crate::{engine, messages};
@@ -50,7 +48,7 @@ fn coordinator_requests(iterations: usize) {
     for rank in 0..8 {
         state.handle(0.0, Event::FromRank { rank, message: RankMessage::Register });
         let ready = RankReady {
-            version: PROTOCOL_VERSION,
+            versions: Versions::OURS,
             pid: 1,
             device: "fake".into(),
             num_kv_blocks: 8,
@@ -59,7 +57,7 @@ fn coordinator_requests(iterations: usize) {
         state.handle(0.0, Event::FromRank { rank, message: RankMessage::Ready(ready) });
     }
     let client = b"\0abcd".to_vec();
-    for message in [ClientMessage::Connect, ClientMessage::Hello { version: PROTOCOL_VERSION }] {
+    for message in [ClientMessage::Connect, ClientMessage::Hello { versions: Versions::OURS }] {
         state.handle(0.0, Event::FromClient { client: client.clone(), message });
     }
     let submit = ClientMessage::Submit(messages::submit(messages::FIRST_ID)).encode();

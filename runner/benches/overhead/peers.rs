@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use goldlap::coordinator::wire::{ClientMessage, Header, PROTOCOL_VERSION, RankMessage, RankReady};
+use goldlap::coordinator::wire::{ClientMessage, Header, RankMessage, RankReady, Versions};
 
 use crate::messages::{FIRST_ID, Stamped, list_frame, number};
 use crate::peer::Peer;
@@ -45,7 +45,7 @@ impl Ranks {
         let link = |rank: u32| {
             let mut link = Peer::dealer(endpoint, &format!("mp-coord-{rank}"));
             let ready = RankReady {
-                version: PROTOCOL_VERSION,
+                versions: Versions::OURS,
                 pid: 1,
                 device: "fake".into(),
                 num_kv_blocks: 8,
@@ -141,7 +141,7 @@ impl LoadClient {
         link.add(&ClientMessage::Connect.encode());
         link.flush();
         link.receive();
-        link.add(&ClientMessage::Hello { version: PROTOCOL_VERSION }.encode());
+        link.add(&ClientMessage::Hello { versions: Versions::OURS }.encode());
         LoadClient { link, submit: Stamped::submit() }
     }
 

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use crate::coordinator::SocketError;
 use crate::coordinator::socket::Dealer;
-use crate::coordinator::wire::{
-    ClientMessage, ClientReply, ControlSignal, PROTOCOL_VERSION, WireError, WireLimits,
-};
+use crate::coordinator::wire::{ClientMessage, ClientReply, ControlSignal, Versions, WireError, WireLimits};
 use crate::metrics::{Clock, Incident};
 use crate::plan::Conduct;
 
@@ -50,14 +48,17 @@ pub struct Client {
     coordinator_ended: bool,
     /// The coordinator is ours: it knows our additions.
     announced: bool,
+    /// The coordinator knows ABORT_REQUEST: it is ours, or one that streams. 0.19's does neither, and would end of it.
+    pub(super) knows_aborts: bool,
 }
 
 impl Client {
     /// Connects to a Goldlap coordinator at `tcp://127.0.0.1:<port>` and waits for its greeting.
     pub fn connect(endpoint: &str, clock: Clock, timeout: Duration) -> Result<Client, ClientError> {
         let mut client = Client::connect_plainly(endpoint, clock, timeout)?;
-        client.send(&ClientMessage::Hello { version: PROTOCOL_VERSION })?;
+        client.send(&ClientMessage::Hello { versions: Versions::OURS })?;
         client.announced = true;
+        client.knows_aborts = true;
         Ok(client)
     }
 
@@ -88,6 +89,7 @@ impl Client {
             conduct: Conduct::default(),
             coordinator_ended: false,
             announced: false,
+            knows_aborts: false,
         })
     }
 

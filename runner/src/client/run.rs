@@ -167,11 +167,12 @@ impl Run<'_> {
 
     fn on_reply(&mut self, at_s: f64, reply: ClientReply) {
         match reply {
-            ClientReply::ConnectAck | ClientReply::ControlAck { .. } => {}
+            ClientReply::ConnectAck | ClientReply::ControlAck { .. } | ClientReply::Agreed { .. } => {}
             ClientReply::Refusal { reason } => {
                 self.client.incident(format!("the coordinator refused a message: {reason}"))
             }
             ClientReply::Partial { client_id, partial } => {
+                self.client.knows_aborts = true;
                 if let Some(pending) = self.unfinished(client_id) {
                     let num_new = pending.on_partial(at_s, partial);
                     self.progress.num_tokens += num_new as u64;
@@ -211,6 +212,9 @@ impl Run<'_> {
     }
 
     fn abort_unanswered(&mut self) {
+        if !self.client.knows_aborts {
+            return;
+        }
         for i in 0..self.progress.num_sent {
             let client_id = self.first_id + i as u64;
             if !self.pending[i].is_finished()

@@ -5,8 +5,8 @@ use super::requests::Request;
 use super::routing::rank_of;
 use super::state::{Command, Identity, State, failure};
 use super::wire::{
-    BadMessage, ClientMessage, ClientReply, ControlSignal, PROTOCOL_VERSION, Prompt, RankCommand,
-    SamplingParams, Submit, WireError,
+    BadMessage, ClientMessage, ClientReply, ControlSignal, Prompt, RankCommand, SamplingParams, Submit,
+    Versions, WireError,
 };
 
 impl State {
@@ -20,7 +20,7 @@ impl State {
         }
         match message {
             ClientMessage::Connect => {}
-            ClientMessage::Hello { version } => self.hello(&client, version),
+            ClientMessage::Hello { versions } => self.hello(&client, versions),
             ClientMessage::Submit(submit) => self.submit(client, submit),
             ClientMessage::Abort { client_id } => self.abort(&client, client_id),
             ClientMessage::SubmitWithKv { client_id } => {
@@ -45,11 +45,14 @@ impl State {
         self.tell_client(client, ClientReply::ConnectAck);
     }
 
-    fn hello(&mut self, client: &[u8], version: u32) {
+    fn hello(&mut self, client: &[u8], versions: Versions) {
         // From here on it is known to understand a refusal, whichever version it speaks.
-        if version != PROTOCOL_VERSION {
-            let reason = format!("the client speaks version {version}, this coordinator {PROTOCOL_VERSION}");
+        let Some(version) = versions.common(Versions::OURS) else {
+            let reason = format!("the client speaks {versions}, this coordinator {}", Versions::OURS);
             return self.tell_client(client, ClientReply::Refusal { reason });
+        };
+        if versions.are_several() {
+            self.tell_client(client, ClientReply::Agreed { version });
         }
         if let Some(client) = self.clients.get_mut(client) {
             client.announced = true;
@@ -125,7 +128,7 @@ impl State {
         request.aborted = true;
         match request.rank {
             // The rank ends the request and sends its final answer.
-            Some(rank) => self.tell_rank(rank, RankCommand::Abort { request_id: id }),
+            Some(rank) => self.abort_at(rank, id),
             None => self.give_up(id, "aborted by the client before a rank had it"),
         }
     }
@@ -173,7 +176,7 @@ impl State {
             if let Some(rank) = self.ranks.get_mut(rank) {
                 rank.take_back(id, &request.block_names);
             }
-            self.tell_rank(rank, RankCommand::Abort { request_id: id });
+            self.abort_at(rank, id);
         }
         if !gone.open.is_empty() {
             self.incident(format!("a client went away with {} unfinished requests", gone.open.len()));

@@ -3,7 +3,7 @@
 use super::alternatives::name_alternatives;
 use super::state::{Command, State};
 use super::wire::{
-    ClientReply, FinalReply, PROTOCOL_VERSION, PartialReply, RankCommand, RankMessage, RankReady, ReplyStatus,
+    ClientReply, FinalReply, PartialReply, RankCommand, RankMessage, RankReady, ReplyStatus, Versions,
 };
 use crate::metrics::RankRecord;
 
@@ -39,23 +39,24 @@ impl State {
     }
 
     fn on_ready(&mut self, rank: u32, ready: RankReady) {
-        if ready.version != PROTOCOL_VERSION {
-            let version = ready.version;
-            return self.lose_rank(
-                rank,
-                &format!("it speaks version {version}, not {PROTOCOL_VERSION}"),
-                true,
-            );
-        }
-        match self.ranks.get_mut(rank) {
-            Some(live) => {
-                live.ready = Some(ready.clone());
-                live.held.forget_cached();
-                self.command(Command::RankReady { rank, ready });
-            }
+        let Some(live) = self.ranks.get_mut(rank) else {
             // Lost already, or never registered.
-            None => self.counters.out_of_place += 1,
+            self.counters.out_of_place += 1;
+            return;
+        };
+        let Some(version) = ready.versions.common(Versions::OURS) else {
+            let theirs = ready.versions;
+            let reason = format!("the rank speaks {theirs}, this coordinator {}", Versions::OURS);
+            self.tell_rank(rank, RankCommand::Refusal { reason });
+            return self.lose_rank(rank, &format!("it speaks {theirs}, not {}", Versions::OURS), true);
+        };
+        let has_a_choice = ready.versions.are_several();
+        live.ready = Some(ready.clone());
+        live.held.forget_cached();
+        if has_a_choice {
+            self.tell_rank(rank, RankCommand::Agreed { version });
         }
+        self.command(Command::RankReady { rank, ready });
     }
 
     /// Also from a rank that has been lost meanwhile: its record is true all the same.
@@ -84,6 +85,9 @@ impl State {
 
     fn on_partial(&mut self, rank: u32, partial: PartialReply) {
         let id = partial.request_id;
+        if let Some(live) = self.ranks.get_mut(rank) {
+            live.is_later = true;
+        }
         if !self.has(rank, id) {
             return;
         }
@@ -92,7 +96,7 @@ impl State {
             Ok(None) => {}
             Ok(Some(partial)) => self.stream(rank, id, partial),
             Err(divergence) => {
-                self.tell_rank(rank, RankCommand::Abort { request_id: id });
+                self.abort_at(rank, id);
                 self.diverged(rank, id, divergence.at);
             }
         }
@@ -105,7 +109,7 @@ impl State {
         let (client, client_id) = (request.client.clone(), request.client_id);
         if is_at_its_end {
             // The rank ends it and sends its final answer, of which the client gets what is before the word.
-            self.tell_rank(rank, RankCommand::Abort { request_id: id });
+            self.abort_at(rank, id);
         }
         if let Some(mut partial) = partial {
             name_alternatives(&mut partial.new_top_n_logprobs, &self.settings.detokenize);
@@ -175,7 +179,7 @@ impl State {
         self.note_loss(rank, why);
         let (mut moved, mut failed) = (0, 0);
         for &id in &lost.outstanding {
-            if may_live {
+            if may_live && lost.knows_later() {
                 self.tell_rank(rank, RankCommand::Abort { request_id: id });
             }
             match self.reason_to_give_up(id, rank, why) {

@@ -27,6 +27,12 @@ pub enum LinkError {
     /// The coordinator sent what is not a command; the link still works.
     #[error("unreadable command from the coordinator: {0}")]
     Wire(#[from] BadMessage),
+    /// The coordinator does not take this rank.
+    #[error("the coordinator refused this rank: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+    },
     /// One reply alone is larger than any message may be.
     #[error("a reply of {bytes} bytes does not fit into a message, at most {limit} do")]
     TooLarge {

@@ -10,6 +10,8 @@ use super::wire::{RankReady, RankStats};
 pub(super) struct Rank {
     /// What it said about itself; a foreign engine never does.
     pub(super) ready: Option<RankReady>,
+    /// A foreign engine that has shown that it is later than 0.19, by streaming or by the form of its requests.
+    pub(super) is_later: bool,
     /// When its last message came.
     pub(super) last_heard_s: f64,
     /// Requests it has and has not answered. The load is this set's size, so that the two cannot drift apart.
@@ -31,6 +33,12 @@ impl Rank {
             self.held.promise(block_names);
         }
         self.last_dispatch = dispatch;
+    }
+
+    /// Whether it knows what came after 0.19, of which an engine of 0.19 ends: a fifth element in submissions, and
+    /// ABORT_REQUEST.
+    pub(super) fn knows_later(&self) -> bool {
+        self.ready.is_some() || self.is_later
     }
 
     /// It has the request no longer.
@@ -68,6 +76,7 @@ impl Ranks {
         self.stopped.remove(&rank);
         self.live.entry(rank).or_insert_with(|| Rank {
             ready: None,
+            is_later: false,
             last_heard_s: now_s,
             outstanding: BTreeSet::new(),
             stats: RankStats::default(),

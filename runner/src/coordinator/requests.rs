@@ -74,9 +74,12 @@ impl Request {
         self.received = 0;
     }
 
-    /// What a rank is told: stop words are watched for here, token by token.
-    pub(super) fn for_rank(&self) -> Submit {
+    /// What a rank is told: stop words are watched for here, token by token. `later`: it knows the form of five elements.
+    pub(super) fn for_rank(&self, later: bool) -> Submit {
         let mut submit = self.submit.clone();
+        if later {
+            submit.make_later_form();
+        }
         submit.sampling.stop_words = None;
         if self.stop_words.is_some() {
             submit.sampling.streaming = true;

@@ -15,7 +15,7 @@ pub struct SocketError {
 }
 
 impl SocketError {
-    pub(super) fn new(what: impl Into<String>, why: impl ToString) -> SocketError {
+    pub(crate) fn new(what: impl Into<String>, why: impl ToString) -> SocketError {
         SocketError { what: what.into(), why: why.to_string() }
     }
 }
@@ -33,28 +33,28 @@ fn milliseconds(timeout: Duration) -> i64 {
 const SEND_QUEUE: i32 = 100_000;
 
 /// What came from a peer, where the library has it.
-pub(super) struct Delivered {
+pub(crate) struct Delivered {
     identity: zmq::Message,
     payload: zmq::Message,
     /// Frames after the identity; 1 in a well-formed message.
-    pub(super) num_frames: usize,
+    pub(crate) num_frames: usize,
 }
 
 impl Delivered {
     /// ZMQ identity of the sender.
-    pub(super) fn identity(&self) -> &[u8] {
+    pub(crate) fn identity(&self) -> &[u8] {
         &self.identity
     }
 
     /// First frame after the identity; empty if there was none.
-    pub(super) fn payload(&self) -> &[u8] {
+    pub(crate) fn payload(&self) -> &[u8] {
         &self.payload
     }
 }
 
 /// How a send ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(crate) enum Sent {
     /// Handed over to the connection.
     Queued,
     /// Nobody with that identity is connected.
@@ -64,17 +64,17 @@ pub(super) enum Sent {
 }
 
 /// The coordinator's socket.
-pub(super) struct Router {
+pub(crate) struct Router {
     socket: zmq::Socket,
     wake: zmq::Socket,
     endpoint: String,
 }
 
 /// Wakes a [`Router`] that waits, from another thread.
-pub(super) struct Waker(Mutex<zmq::Socket>);
+pub(crate) struct Waker(Mutex<zmq::Socket>);
 
 impl Waker {
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A full queue means that the router will wake anyway; a closed one that it has ended.
         let _ = socket.send(&b""[..], zmq::DONTWAIT);
@@ -83,7 +83,7 @@ impl Waker {
 
 impl Router {
     /// Binds to an endpoint such as `tcp://127.0.0.1:*`, a free port on loopback.
-    pub(super) fn bind(
+    pub(crate) fn bind(
         endpoint: &str,
         max_message_bytes: usize,
         linger: Duration,
@@ -114,12 +114,12 @@ impl Router {
     }
 
     /// `tcp://127.0.0.1:<port>`.
-    pub(super) fn endpoint(&self) -> &str {
+    pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
     /// Waits until a message or a wake-up comes, or `timeout` has passed.
-    pub(super) fn wait(&self, timeout: Duration) -> Result<(), SocketError> {
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<(), SocketError> {
         let mut items = [self.socket.as_poll_item(zmq::POLLIN), self.wake.as_poll_item(zmq::POLLIN)];
         match zmq::poll(&mut items, milliseconds(timeout)) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
@@ -130,7 +130,7 @@ impl Router {
     }
 
     /// Takes a message that has come already.
-    pub(super) fn receive(&self) -> Result<Option<Delivered>, SocketError> {
+    pub(crate) fn receive(&self) -> Result<Option<Delivered>, SocketError> {
         let mut identity = zmq::Message::new();
         match self.socket.recv(&mut identity, zmq::DONTWAIT) {
             Ok(()) => {}
@@ -153,7 +153,7 @@ impl Router {
     }
 
     /// Sends without waiting.
-    pub(super) fn send(&self, identity: &[u8], payload: &[u8]) -> Result<Sent, SocketError> {
+    pub(crate) fn send(&self, identity: &[u8], payload: &[u8]) -> Result<Sent, SocketError> {
         match self.socket.send(identity, zmq::SNDMORE | zmq::DONTWAIT) {
             Ok(()) => {}
             Err(zmq::Error::EHOSTUNREACH) => return Ok(Sent::Unreachable),

@@ -11,7 +11,7 @@ use super::alternatives::name_alternatives;
 use super::clients::Clients;
 use super::lifecycle::Lifecycle;
 use super::prefix_routing::{Routing, RoutingDecision};
-use super::ranks::Ranks;
+use super::ranks::{Rank, Ranks};
 use super::requests::Requests;
 use super::segments::add_segments;
 use super::stats::{CoordinatorStats, Counters, RankLoad};
@@ -228,10 +228,7 @@ impl State {
 
     /// Numbers of this moment.
     pub fn stats(&self) -> CoordinatorStats {
-        let load = |rank: &super::ranks::Rank| RankLoad {
-            num_outstanding: rank.outstanding.len(),
-            stats: rank.stats,
-        };
+        let load = |rank: &Rank| RankLoad { num_outstanding: rank.outstanding.len(), stats: rank.stats };
         CoordinatorStats {
             counters: self.counters,
             lifecycle: self.lifecycle,
@@ -255,6 +252,13 @@ impl State {
         self.command(Command::ToRank { rank, command });
     }
 
+    /// Ends a request at a rank that knows how; another one finishes it for nobody.
+    pub(super) fn abort_at(&mut self, rank: u32, id: u64) {
+        if self.ranks.get(rank).is_some_and(Rank::knows_later) {
+            self.tell_rank(rank, RankCommand::Abort { request_id: id });
+        }
+    }
+
     pub(super) fn note(&mut self, what: String) {
         self.command(Command::Note(Incident { at_s: self.now_s, what }));
     }
@@ -270,10 +274,13 @@ impl State {
             if let Some(request) = self.requests.dispatch(id, rank) {
                 self.counters.dispatched += 1;
                 self.counters.redispatched += u64::from(request.num_dispatches > 1);
-                if let Some(rank) = self.ranks.get_mut(rank) {
+                let later = self.ranks.get_mut(rank).is_some_and(|rank| {
                     rank.take(id, &request.block_names, self.counters.dispatched);
-                }
-                let command = RankCommand::Submit(request.for_rank());
+                    // Whose clients are later than 0.19, their engines are, too.
+                    rank.is_later |= request.submit.is_later_form();
+                    rank.knows_later()
+                });
+                let command = RankCommand::Submit(request.for_rank(later));
                 self.tell_rank(rank, command);
             }
         }

@@ -3,6 +3,8 @@
 mod desk;
 mod lifecycle;
 mod plain_link;
+#[cfg(test)]
+mod plain_link_tests;
 mod pulse;
 mod serve;
 #[cfg(test)]
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use crate::coordinator::wire::{PROTOCOL_VERSION, RankReady};
+use crate::coordinator::wire::{RankReady, Versions};
 use crate::coordinator::{LinkError, RankLink, Tokenize};
 use crate::engine::backend::{Backend, BackendError};
 use crate::metrics::Clock;
@@ -141,7 +143,7 @@ fn register(spec: &RankSpec, backend: &Backend) -> Result<RankLink, RankError> {
     check_coordinator(&spec.coordinator)?;
     let mut link = RankLink::connect(&spec.coordinator, spec.rank)?;
     link.register(RankReady {
-        version: PROTOCOL_VERSION,
+        versions: Versions::OURS,
         pid: std::process::id(),
         device: backend.device.clone(),
         num_kv_blocks: backend.num_kv_blocks as u64,

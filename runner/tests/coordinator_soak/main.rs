@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use goldlap::client::Client;
 use goldlap::coordinator::state::Settings;
 use goldlap::coordinator::wire::{
-    ControlSignal, FinalReply, PROTOCOL_VERSION, PartialReply, Prompt, RankCommand, RankReady, RankStats,
-    Submit, WireLimits,
+    ControlSignal, FinalReply, PartialReply, Prompt, RankCommand, RankReady, RankStats, Submit, Versions,
+    WireLimits,
 };
 use goldlap::coordinator::{CoordinatorHandle, CoordinatorOptions, RankLink, spawn};
 use goldlap::metrics::{Clock, RequestOutcome};
@@ -101,7 +101,7 @@ impl FakeRank {
         while !self.deeds.over.load(Ordering::Relaxed) {
             let mut link = RankLink::connect(self.coordinator.endpoint(), self.rank).expect("a link");
             let ready = RankReady {
-                version: PROTOCOL_VERSION,
+                versions: Versions::OURS,
                 pid: 1,
                 device: "test".into(),
                 num_kv_blocks: 8,
@@ -144,7 +144,7 @@ impl FakeRank {
                         held.retain(|submit: &Submit| submit.id != request_id)
                     }
                     RankCommand::Control(ControlSignal::Stop) => return None,
-                    RankCommand::Control(_) => {}
+                    RankCommand::Control(_) | RankCommand::Agreed { .. } | RankCommand::Refusal { .. } => {}
                 }
                 command = link.try_recv().expect("a command");
             }

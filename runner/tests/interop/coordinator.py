@@ -10,7 +10,7 @@ import sys
 import msgpack
 import zmq
 
-CONNECT, ACK, SUBMIT, REPLY, PARTIAL, ABORT = 0, 1, 20, 21, 22, 23
+CONNECT, ACK, SUBMIT, REPLY, PARTIAL, ABORT, SUBMIT_WITH_KV = 0, 1, 20, 21, 22, 23, 24
 PAUSE, UNPAUSE, STOP, DISCONNECT = 40, 41, 45, 60
 
 
@@ -47,10 +47,19 @@ def ranks(num_ranks):
     text = final(router, identity)
     assert text["prompt"] == "Once upon a time" and text["generated_text"] is None, text
     tokens = text["prompt_tokens"][1]
-    router.send(identity, SUBMIT, 1, tokens, dict(sampling, streaming=True), None)
+    # As 0.19's coordinator, in four elements: whatever the client asks for, a streamed reply would end it.
+    router.send(identity, SUBMIT, 1, tokens, dict(sampling, streaming=True))
+    assert final(router, identity)["generated_tokens"] == text["generated_tokens"]
+    # As a later one, in five.
+    router.send(identity, SUBMIT, 5, tokens, dict(sampling, streaming=True), None)
     streamed = []
     same = final(router, identity, streamed)
-    assert same["generated_tokens"] == text["generated_tokens"] and streamed == same["generated_tokens"][: len(streamed)]
+    assert same["generated_tokens"] == text["generated_tokens"] and streamed == same["generated_tokens"][:2], streamed
+    router.send(identity, SUBMIT, 6, tokens, dict(sampling, num_tokens_to_generate=200), None)
+    router.send(identity, ABORT, 6)
+    assert final(router, identity)["generated_length"] < 200
+    router.send(identity, SUBMIT_WITH_KV, 7, tokens, sampling, {}, [])
+    assert final(router, identity, status="FAILED")["request_id"] == 7
     router.send(identity, SUBMIT, 9, tokens, dict(sampling, num_tokens_to_generate=-1), None)
     assert final(router, identity, status="FAILED")["request_id"] == 9
     router.send(identity, PAUSE)
@@ -58,20 +67,31 @@ def ranks(num_ranks):
     assert router.receive(0.6) is None, "a paused rank is silent: it has no heartbeat for this coordinator"
     router.send(identity, UNPAUSE)
     assert final(router, identity)["request_id"] == 2
-    for rank in known:
+    open_at = {}
+    for number, rank in enumerate(sorted(known)):
         router.send(rank, PAUSE)
+        open_at[rank] = 20 + number
+        router.send(rank, SUBMIT, open_at[rank], "Once upon a time", sampling, None)
         router.send(rank, STOP)
     gone = set()
     while gone != known:
         rank, message = router.receive()
+        if message[0] == REPLY:
+            # What STOP cuts short; once it has taken its leave, a rank is nobody whose answer 0.19's coordinator takes.
+            [reply] = message[1]
+            assert rank not in gone and reply["request_id"] == open_at.pop(rank) and reply["status"] == "FAILED"
+            assert reply["prompt"] == "Once upon a time", reply
+            continue
         assert message == [DISCONNECT], message
+        assert rank not in open_at, "STOP left a request without an answer"
         gone.add(rank)
+    assert router.receive(0.3) is None, "nothing comes after the farewell"
 
 
 def final(router, rank, streamed=None, status="COMPLETED"):
     while True:
         identity, message = router.receive()
-        assert identity == rank and message[0] in (REPLY, PARTIAL), message
+        assert identity == rank and message[0] in ((REPLY,) if streamed is None else (REPLY, PARTIAL)), message
         if message[0] == REPLY:
             [reply] = message[1]
             assert reply["status"] == status, reply

@@ -127,7 +127,11 @@ class Client:
 
         known = {field.name for field in dataclasses.fields(SamplingParams)}
         given = {"num_tokens_to_generate": 4, "top_k": 1, "termination_id": -1, "return_prompt_tokens": True, **sampling}
-        return self.inner.add_request(prompt, SamplingParams(**{k: v for k, v in given.items() if k in known}))
+        params = SamplingParams(**{k: v for k, v in given.items() if k in known})
+        later = {k: v for k, v in sampling.items() if k not in known}
+        if later and hasattr(params, "add_attributes"):
+            params.add_attributes(later)
+        return self.inner.add_request(prompt, params)
 
     async def reply(self, future):
         """The reply as a dictionary. Records came through the client's own deserialize, and know their fields."""
@@ -203,8 +207,15 @@ async def drive(endpoint, end):
     if end == "shutdown":
         await last.signal("shutdown_coordinator")
     elif end == "both":
-        for name in ("pause_engines", "stop_engines", "shutdown_coordinator"):
-            await last.signal(name)
+        # Its SamplingParams have no such field, but pass on what is there; its coordinator ends of a streamed reply.
+        asked = await last.ask([1001, 1002], streaming=True, streaming_interval=1)
+        assert asked["status"] == "COMPLETED" and asked["generated_length"] == 4, asked
+        await last.signal("pause_engines")
+        pending = [client.submit([1001, n]) for client in clients for n in range(4)]
+        await last.signal("stop_engines")
+        for n, future in enumerate(pending):
+            assert (await clients[n // 4].reply(future))["status"] == "FAILED", "work that STOP ends is answered"
+        await last.signal("shutdown_coordinator")
     else:
         await last.signal("pause_engines")
         pending = last.submit([1001, 1002])

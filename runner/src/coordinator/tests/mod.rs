@@ -1,5 +1,6 @@
 //! Tests of the coordinator: its state machine by scenario and by random events, and the whole over real sockets.
 
+mod foreign_ranks;
 mod invariants;
 mod routing;
 mod scenarios;
@@ -9,6 +10,7 @@ mod sockets;
 mod sockets_conduct;
 mod sockets_faults;
 mod stray_replies;
+mod versions;
 mod weaknesses;
 
 use std::sync::Arc;
@@ -25,7 +27,7 @@ pub(super) fn settings(world_size: u32) -> Settings {
 }
 
 pub(super) fn ready() -> RankReady {
-    RankReady { version: PROTOCOL_VERSION, pid: 1, device: "test".into(), num_kv_blocks: 8, max_requests: 2 }
+    RankReady { versions: Versions::OURS, pid: 1, device: "test".into(), num_kv_blocks: 8, max_requests: 2 }
 }
 
 pub(super) fn submit(id: u64) -> ClientMessage {
@@ -83,7 +85,7 @@ impl Driver {
             driver.rank(rank, RankMessage::Ready(ready()));
         }
         driver.client("c", ClientMessage::Connect);
-        driver.client("c", ClientMessage::Hello { version: PROTOCOL_VERSION });
+        driver.client("c", ClientMessage::Hello { versions: Versions::OURS });
         driver
     }
 }
@@ -110,7 +112,10 @@ pub(super) fn to_ranks(commands: &[Command]) -> Vec<(u32, RankCommand)> {
 pub(super) fn dispatches(commands: &[Command]) -> Vec<(u32, u64)> {
     let submit = |(rank, command)| match command {
         RankCommand::Submit(submit) => Some((rank, submit.id)),
-        RankCommand::Abort { .. } | RankCommand::Control(_) => None,
+        RankCommand::Abort { .. }
+        | RankCommand::Control(_)
+        | RankCommand::Agreed { .. }
+        | RankCommand::Refusal { .. } => None,
     };
     to_ranks(commands).into_iter().filter_map(submit).collect()
 }
@@ -122,6 +127,7 @@ pub(super) fn finals(commands: &[Command]) -> Vec<(u64, FinalReply)> {
         ClientReply::ConnectAck
         | ClientReply::ControlAck { .. }
         | ClientReply::Partial { .. }
+        | ClientReply::Agreed { .. }
         | ClientReply::Refusal { .. } => None,
     };
     replies(commands).into_iter().filter_map(last).collect()

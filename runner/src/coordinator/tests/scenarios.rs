@@ -146,15 +146,6 @@ fn a_silent_rank_is_lost_and_a_talking_one_is_not() {
 }
 
 #[test]
-fn foreign_engines_have_no_heartbeat_to_miss() {
-    let mut driver = Driver::new(settings(1));
-    driver.rank(0, RankMessage::Register);
-    driver.now_s = 1e6;
-    driver.handle(Event::Tick);
-    assert_eq!(driver.state.stats().ranks.len(), 1);
-}
-
-#[test]
 fn a_request_that_outlives_too_many_ranks_is_given_up() {
     let mut driver = Driver::started(5);
     driver.client(CLIENT, submit(0));
@@ -263,17 +254,6 @@ fn bad_messages_are_answered_where_that_is_possible() {
     driver.client(CLIENT, submit(0));
     assert_eq!(dispatches(&driver.handle(from("mp-coord-0", None))), [(1, 1)], "its answer may be lost");
     assert_eq!(driver.state.stats().counters.malformed, 4);
-}
-
-#[test]
-fn ranks_of_another_version_are_lost_by_name() {
-    let mut driver = Driver::new(settings(1));
-    driver.rank(0, RankMessage::Register);
-    let commands = driver.rank(0, RankMessage::Ready(RankReady { version: 9, ..ready() }));
-    let told = commands
-        .iter()
-        .any(|c| matches!(c, Command::RankLost { why, .. } if why == "it speaks version 9, not 1"));
-    assert!(told, "{commands:?}");
 }
 
 #[test]

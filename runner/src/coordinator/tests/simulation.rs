@@ -138,7 +138,7 @@ impl World {
                         .filter(|job| job.id == request_id)
                         .for_each(|job| job.all.truncate(job.done));
                 }
-                RankCommand::Control(_) => {}
+                RankCommand::Control(_) | RankCommand::Agreed { .. } | RankCommand::Refusal { .. } => {}
             }
         }
         for (client, reply) in replies(&commands) {
@@ -151,7 +151,10 @@ impl World {
                     assert!(all.starts_with(streamed), "{streamed:?} is not the start of {all:?}");
                 }
                 ClientReply::Final { client_id, reply } => self.on_final((client, client_id), &reply),
-                ClientReply::ConnectAck | ClientReply::ControlAck { .. } | ClientReply::Refusal { .. } => {}
+                ClientReply::ConnectAck
+                | ClientReply::ControlAck { .. }
+                | ClientReply::Agreed { .. }
+                | ClientReply::Refusal { .. } => {}
             }
         }
         for command in commands {

@@ -96,6 +96,7 @@ impl FakeRank {
             RankCommand::Abort { request_id } => self.jobs.retain(|job| job.id != request_id),
             RankCommand::Control(ControlSignal::Stop) => return true,
             RankCommand::Control(signal) => self.control(signal),
+            RankCommand::Agreed { .. } | RankCommand::Refusal { .. } => panic!("{command:?}"),
         }
         false
     }

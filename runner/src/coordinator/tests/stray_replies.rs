@@ -15,12 +15,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(60);
 
 fn next(router: &Router) -> Delivered {
-    loop {
-        router.wait(PATIENCE).expect("a socket");
+    next_within(router, PATIENCE).expect("a message in time")
+}
+
+fn next_within(router: &Router, patience: Duration) -> Option<Delivered> {
+    let clock = Clock::start();
+    while clock.now_s() < patience.as_secs_f64() {
         if let Some(delivered) = router.receive().expect("a message") {
-            return delivered;
+            return Some(delivered);
         }
+        router.wait(clock.until(patience.as_secs_f64())).expect("a socket");
     }
+    None
 }
 
 /// One request at a coordinator that sends `replies` to its client; the client's record and how often its loop turned.
@@ -76,4 +82,39 @@ fn the_client_wakes_with_a_reply_and_does_not_poll() {
     // it is, and else for replies only.
     let at_most = 3 + (clock.now_s() / 0.1).ceil() as u32;
     assert!(turns <= at_most, "{turns} turns, expected at most {at_most}");
+}
+
+#[test]
+fn only_a_coordinator_that_streams_or_is_ours_is_told_to_abort() {
+    // 0.19's neither streams nor knows ABORT_REQUEST, and would end of it.
+    for (connect, streams, expected) in
+        [("plainly", false, None), ("plainly", true, Some([0x92, 23])), ("as ours", false, Some([0x92, 23]))]
+    {
+        let (router, _waker) = Router::bind("tcp://127.0.0.1:*", 1 << 20, PATIENCE).unwrap();
+        let endpoint = router.endpoint().to_owned();
+        let is_plain = connect == "plainly";
+        let client = thread::spawn(move || {
+            let clock = Clock::start();
+            let connect = if is_plain { Client::connect_plainly } else { Client::connect };
+            let mut client = connect(&endpoint, clock, PATIENCE).unwrap();
+            let deadline_s = clock.now_s() + 0.3;
+            let records = client.run(&requests(1, 2), Arrival::AllAtOnce, deadline_s, &mut |_| ());
+            assert_eq!(records[0].outcome, RequestOutcome::Unanswered);
+            client
+        });
+        let identity = next(&router).identity().to_vec();
+        router.send(&identity, &ClientReply::ConnectAck.encode()).unwrap();
+        if !is_plain {
+            assert_eq!(next(&router).payload()[..2], [0x92, 100], "HELLO");
+        }
+        assert_eq!(next(&router).payload()[..2], [0x94, 20]);
+        if streams {
+            router.send(&identity, &partial(0, 7)).unwrap();
+        }
+        let client = client.join().unwrap();
+        let last = next_within(&router, Duration::from_millis(300))
+            .map(|last| [last.payload()[0], last.payload()[1]]);
+        assert_eq!(last, expected, "{connect}, streams: {streams}");
+        drop(client);
+    }
 }

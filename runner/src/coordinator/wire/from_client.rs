@@ -7,6 +7,7 @@ use super::header::Header;
 use super::message::{Message, encode};
 use super::numbering::Numbering;
 use super::submit::Submit;
+use super::version::Versions;
 
 /// A message from a client.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +16,8 @@ pub enum ClientMessage {
     Connect,
     /// Ours: sent after CONNECT_ACK by clients that understand our additions.
     Hello {
-        /// [`super::PROTOCOL_VERSION`] of the client.
-        version: u32,
+        /// Of our additions, as the client speaks them.
+        versions: Versions,
     },
     /// A request under the client's id.
     Submit(Submit),
@@ -72,8 +73,11 @@ impl ClientMessage {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             ClientMessage::Connect => encode(Header::Connect, []),
-            ClientMessage::Hello { version } => encode(Header::Hello, [(*version).into()]),
-            ClientMessage::Submit(submit) => submit.encode(submit.num_elements()),
+            ClientMessage::Hello { versions } => {
+                let oldest = versions.are_several().then_some(versions.oldest);
+                encode(Header::Hello, [versions.newest].into_iter().chain(oldest).map(Into::into))
+            }
+            ClientMessage::Submit(submit) => submit.encode(),
             ClientMessage::Abort { client_id } => encode(Header::AbortRequest, [(*client_id).into()]),
             ClientMessage::SubmitWithKv { client_id } => {
                 let nothing = || rmpv::Value::Map(Vec::new());
@@ -96,8 +100,10 @@ fn read_plain(header: Header, message: &mut Message<'_>) -> Result<ClientMessage
         Header::Disconnect => message.bare().map(|()| ClientMessage::Disconnect),
         Header::Shutdown => message.bare().map(|()| ClientMessage::Shutdown),
         Header::Hello => {
-            message.arity(2..=2, "2")?;
-            Ok(ClientMessage::Hello { version: message.next()? })
+            message.arity(2..=3, "2 or 3")?;
+            let newest = message.next()?;
+            let oldest = message.next::<Option<u32>>()?.unwrap_or(newest);
+            Ok(ClientMessage::Hello { versions: Versions { newest, oldest } })
         }
         Header::AbortRequest => {
             message.arity(2..=2, "2")?;
@@ -128,6 +134,7 @@ fn read_plain(header: Header, message: &mut Message<'_>) -> Result<ClientMessage
         | Header::Heartbeat
         | Header::RankReport
         | Header::CachedBlocks
-        | Header::Refusal => Err(message.wrong_direction(RECEIVER)),
+        | Header::Refusal
+        | Header::Agreed => Err(message.wrong_direction(RECEIVER)),
     }
 }

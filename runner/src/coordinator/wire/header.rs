@@ -89,10 +89,12 @@ headers! {
     Heartbeat = 102, "HEARTBEAT";
     /// Ours: a rank's record, sent once when it stops.
     RankReport = 103, "RANK_REPORT";
-    /// Ours: the coordinator tells a Goldlap client that it refused a message.
+    /// Ours: the coordinator tells a Goldlap client that it refused a message, or a rank that it does not take it.
     Refusal = 104, "REFUSAL";
     /// Ours: which blocks a rank's prefix cache holds.
     CachedBlocks = 105, "CACHED_BLOCKS";
+    /// Ours: the coordinator tells a peer that speaks several versions which one it takes.
+    Agreed = 106, "AGREED";
 }
 
 #[cfg(test)]
@@ -104,7 +106,7 @@ mod tests {
         for &header in Header::ALL {
             assert_eq!(Header::from_number(header.number()), Some(header));
         }
-        for gap in [2, 19, 27, 39, 48, 59, 62, 79, 82, 99, 106, u64::MAX] {
+        for gap in [2, 19, 27, 39, 48, 59, 62, 79, 82, 99, 107, u64::MAX] {
             assert_eq!(Header::from_number(gap), None);
         }
     }

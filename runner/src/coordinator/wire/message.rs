@@ -58,6 +58,11 @@ impl<'a> Message<'a> {
         Err(WireError::Arity { header: self.header, expected, got: self.len })
     }
 
+    /// Elements that came, the header included.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Checks that only the header came.
     pub(super) fn bare(&self) -> Result<(), WireError> {
         self.arity(1..=1, "1")

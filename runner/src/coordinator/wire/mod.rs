@@ -24,6 +24,7 @@ mod tests;
 mod to_client;
 mod to_rank;
 mod value;
+mod version;
 mod writer;
 
 pub use control::ControlSignal;
@@ -33,12 +34,13 @@ pub use from_rank::RankMessage;
 pub use header::Header;
 pub use numbering::Numbering;
 pub use partial::PartialReply;
-pub use rank_status::{PROTOCOL_VERSION, RankReady, RankStats};
+pub use rank_status::{RankReady, RankStats};
 pub use reply::{Effort, ErrorClass, FinalReply, ReplyStatus, ServedBy};
 pub use sampling::SamplingParams;
 pub use submit::{Prompt, Submit};
 pub use to_client::ClientReply;
 pub use to_rank::RankCommand;
+pub use version::{PROTOCOL_VERSION, Versions};
 
 /// Bounds on what is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,15 +4,13 @@ use rmpv::Value;
 
 use super::reader::Reader;
 use super::value::{Dict, FromValue, Mismatch, map, nullable};
-
-/// Version of our additions to the protocol; both ends send theirs, and a difference is refused by name.
-pub const PROTOCOL_VERSION: u32 = 1;
+use super::version::{PROTOCOL_VERSION, Versions};
 
 /// A rank is warmed up and takes requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RankReady {
-    /// [`PROTOCOL_VERSION`] of the sender.
-    pub version: u32,
+    /// Of our additions, as the sender speaks them.
+    pub versions: Versions,
     /// Process id.
     pub pid: u32,
     /// Instruction set or device that runs the kernels.
@@ -47,8 +45,10 @@ pub struct RankStats {
 impl FromValue for RankReady {
     fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
         let mut dict = Dict::read(from)?;
+        let newest = dict.required("version", "the protocol version")?;
+        let oldest = dict.or("oldest_version", newest)?;
         Ok(RankReady {
-            version: dict.required("version", "the protocol version")?,
+            versions: Versions { newest, oldest },
             pid: dict.required("pid", "a process id")?,
             device: dict.required("device", "a device name")?,
             num_kv_blocks: dict.required("num_kv_blocks", "a number of KV blocks")?,
@@ -60,7 +60,8 @@ impl FromValue for RankReady {
 impl RankReady {
     pub(super) fn to_value(&self) -> Value {
         Value::Map(map([
-            ("version", self.version.into()),
+            ("version", self.versions.newest.into()),
+            ("oldest_version", self.versions.oldest.into()),
             ("pid", self.pid.into()),
             ("device", self.device.as_str().into()),
             ("num_kv_blocks", self.num_kv_blocks.into()),
@@ -69,9 +70,18 @@ impl RankReady {
     }
 }
 
+/// A heartbeat says which version it is written in, so that a rank that does not keep to what was agreed is found out.
+fn check_version(version: u32) -> Result<(), Mismatch> {
+    let is_spoken = (Versions::OURS.oldest..=Versions::OURS.newest).contains(&version);
+    let mismatch =
+        || Mismatch { path: ".version".into(), expected: "the version agreed on", got: version.to_string() };
+    if is_spoken { Ok(()) } else { Err(mismatch()) }
+}
+
 impl FromValue for RankStats {
     fn read(from: &mut Reader<'_>) -> Result<Self, Mismatch> {
         let mut dict = Dict::read(from)?;
+        check_version(dict.or("version", PROTOCOL_VERSION)?)?;
         Ok(RankStats {
             num_steps: dict.or("num_steps", 0)?,
             num_running: dict.or("num_running", 0)?,
@@ -88,6 +98,7 @@ impl FromValue for RankStats {
 impl RankStats {
     pub(super) fn to_value(self) -> Value {
         Value::Map(map([
+            ("version", PROTOCOL_VERSION.into()),
             ("num_steps", self.num_steps.into()),
             ("num_running", self.num_running.into()),
             ("num_waiting", self.num_waiting.into()),

@@ -39,7 +39,8 @@ pub struct Submit {
     pub prompt: Prompt,
     /// How.
     pub sampling: SamplingParams,
-    /// Images and the like; passed through.
+    /// Images and the like, or nil; passed through. `None`: the message has no element for it, as up to 0.19, whose
+    /// engine and coordinator end of a fifth.
     pub multi_modal: Option<Value>,
 }
 
@@ -50,28 +51,34 @@ impl Submit {
         Submit::read_after_id(id, message).map_err(|error| BadMessage { error, request: Some(id) })
     }
 
-    /// Four elements are the older form without multi-modal data.
     fn read_after_id(id: u64, message: &mut Message<'_>) -> Result<Submit, WireError> {
         message.arity(4..=5, "4 or 5")?;
-        Ok(Submit { id, prompt: message.next()?, sampling: message.next()?, multi_modal: message.next()? })
+        let (prompt, sampling) = (message.next()?, message.next()?);
+        let multi_modal = if message.len() > 4 { Some(message.next()?) } else { None };
+        Ok(Submit { id, prompt, sampling, multi_modal })
     }
 
-    /// What every release's coordinator takes: 0.19's ends of a fifth element.
-    pub(super) fn num_elements(&self) -> usize {
-        if self.multi_modal.is_some() { 5 } else { 4 }
+    /// In the form of five elements, whose sender and receiver know what came after 0.19: ABORT_REQUEST and
+    /// ENGINE_REPLY_PARTIAL.
+    pub fn is_later_form(&self) -> bool {
+        self.multi_modal.is_some()
     }
 
-    /// In the older form of four elements, or in that of five.
-    pub(super) fn encode(&self, num_elements: usize) -> Vec<u8> {
-        write(Header::SubmitRequest.number(), num_elements - 1, |to| {
+    /// Puts it into the form of five elements.
+    pub fn make_later_form(&mut self) {
+        self.multi_modal.get_or_insert(Value::Nil);
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        write(Header::SubmitRequest.number(), 3 + usize::from(self.is_later_form()), |to| {
             to.natural(self.id);
             match &self.prompt {
                 Prompt::Text(text) => to.text(text),
                 Prompt::Tokens(tokens) => to.tokens(tokens),
             }
             self.sampling.write(to);
-            if num_elements > 4 {
-                to.nullable(self.multi_modal.as_ref(), |to, value| to.value(value));
+            if let Some(multi_modal) = &self.multi_modal {
+                to.value(multi_modal);
             }
         })
     }

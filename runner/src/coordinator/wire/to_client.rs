@@ -39,6 +39,11 @@ pub enum ClientReply {
         /// Why.
         reason: String,
     },
+    /// Ours, to clients that speak several versions of our additions: the one to speak from now on.
+    Agreed {
+        /// The highest that both ends speak.
+        version: u32,
+    },
 }
 
 impl ClientReply {
@@ -58,6 +63,9 @@ impl ClientReply {
         } else if header == Header::Refusal {
             message.arity(2..=2, "2")?;
             Ok(ClientReply::Refusal { reason: message.next()? })
+        } else if header == Header::Agreed {
+            message.arity(2..=2, "2")?;
+            Ok(ClientReply::Agreed { version: message.next()? })
         } else {
             Err(message.wrong_direction("a client"))
         }
@@ -84,7 +92,9 @@ impl ClientReply {
                     if numbering == Numbering::V0_16 { record(reply, to) } else { reply.write(to) }
                 }))
             }
-            (ClientReply::Partial { .. } | ClientReply::Refusal { .. }, _) => None,
+            (ClientReply::Partial { .. } | ClientReply::Refusal { .. } | ClientReply::Agreed { .. }, _) => {
+                None
+            }
         }
     }
 
@@ -104,6 +114,7 @@ impl ClientReply {
                 })
             }
             ClientReply::Refusal { reason } => encode(Header::Refusal, [reason.as_str().into()]),
+            ClientReply::Agreed { version } => encode(Header::Agreed, [(*version).into()]),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Desk {
         let Submit { id, prompt, mut sampling, multi_modal } = submit;
         let ends = if sampling.termination_id.is_none() { self.eods.clone() } else { Vec::new() };
         sampling.termination_id = sampling.termination_id.or(ends.first().copied().map(i64::from));
-        let opened = match multi_modal {
+        let opened = match multi_modal.filter(|data| !data.is_nil()) {
             Some(_) => Err(unsupported("multi-modal data")),
             None => engine_request(id, prompt, &sampling, ends),
         };
@@ -69,6 +69,16 @@ impl Desk {
     /// Ends a request at its current length; no reply for an unknown one.
     pub(super) fn abort(&mut self, id: u64, engine: &mut Engine) -> Option<FinalReply> {
         engine.abort(id).and_then(|aborted| self.completed(aborted))
+    }
+
+    /// Answers all open requests as failed: they will not be worked on any more.
+    pub(super) fn drop_all(&mut self, now_s: f64) -> Vec<FinalReply> {
+        let reason = "the ranks were stopped before it was finished";
+        let fail =
+            |(id, Ticket { params, .. })| FinalReply::failed(id, params, ErrorClass::Any, reason, now_s);
+        let mut dropped: Vec<FinalReply> = self.tickets.drain().map(fail).collect();
+        dropped.sort_unstable_by_key(|reply| reply.request_id);
+        dropped
     }
 
     /// What a step brought, for the clients: new tokens of requests that go on, and everything about those that ended.

@@ -12,7 +12,7 @@ pub(super) enum Lifecycle {
     Paused,
     /// As paused; the KV cache is kept or given up, as the plan says.
     Suspended,
-    /// The process ends; in-flight requests are dropped without a reply.
+    /// The process ends; in-flight requests are dropped.
     Stopped,
 }
 

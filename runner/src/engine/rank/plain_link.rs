@@ -1,5 +1,8 @@
 //! A rank's link to a coordinator that is not known to be ours: nothing but the original's messages, and prompts
 //! that come as text become tokens here, since no foreign coordinator does that.
+//!
+//! A coordinator of 0.19 ends of a streamed reply, a later one passes it on. They are told apart by their submissions,
+//! which have four elements in 0.19 and five later.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,8 +28,10 @@ impl PlainLink {
         Self { link, tokenize, texts: HashMap::new() }
     }
 
-    /// The submission with tokens for a prompt; `None` if that failed, which has been answered then.
-    fn with_tokens(&mut self, mut submit: Submit) -> Result<Option<RankCommand>, LinkError> {
+    /// The submission with tokens for a prompt, and streaming only where the coordinator takes it; `None` if it has no
+    /// tokens, which has been answered then.
+    fn prepared(&mut self, mut submit: Submit) -> Result<Option<RankCommand>, LinkError> {
+        submit.sampling.streaming &= submit.is_later_form();
         if let Prompt::Text(text) = &submit.prompt {
             match (self.tokenize)(text, submit.sampling.add_bos) {
                 Ok(tokens) => {
@@ -49,8 +54,10 @@ impl PlainLink {
 impl Link for PlainLink {
     fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<RankCommand>, LinkError> {
         match self.link.recv_timeout(timeout)? {
-            Some(RankCommand::Submit(submit)) => self.with_tokens(submit),
-            other => Ok(other),
+            Some(RankCommand::Submit(submit)) => self.prepared(submit),
+            // Ours alone; whatever it means here, it was not meant so.
+            Some(RankCommand::Agreed { .. } | RankCommand::Refusal { .. }) => Ok(None),
+            other @ (Some(RankCommand::Abort { .. } | RankCommand::Control(_)) | None) => Ok(other),
         }
     }
 
@@ -77,6 +84,12 @@ impl Link for PlainLink {
     /// The original has none: an unknown header would end its coordinator.
     fn heartbeat(&mut self, _stats: RankStats) -> Result<(), LinkError> {
         Ok(())
+    }
+
+    /// The original's engine leaves them to hang. Each is open, so that every coordinator knows where its answer goes; it must
+    /// come before the farewell, after which 0.19's coordinator ends of it.
+    fn send_dropped(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError> {
+        self.send_finals(replies)
     }
 
     /// Nor does it take one.

@@ -26,6 +26,8 @@ pub(super) trait Link: Send + 'static {
     fn send_finals(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError>;
     fn send_cache_changes(&mut self, changes: CacheChanges) -> Result<(), LinkError>;
     fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError>;
+    /// Whoever waits for what STOP cut short is told, unless the coordinator does that itself.
+    fn send_dropped(&mut self, replies: Vec<FinalReply>) -> Result<(), LinkError>;
     fn send_report(&mut self, record: RankRecord) -> Result<(), LinkError>;
     fn disconnect(self) -> Result<(), LinkError>;
 }
@@ -45,6 +47,10 @@ impl Link for RankLink {
     }
     fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError> {
         RankLink::heartbeat(self, stats)
+    }
+    /// Ours has answered them when it passed STOP on.
+    fn send_dropped(&mut self, _replies: Vec<FinalReply>) -> Result<(), LinkError> {
+        Ok(())
     }
     fn send_report(&mut self, record: RankRecord) -> Result<(), LinkError> {
         RankLink::send_report(self, record)
@@ -164,12 +170,16 @@ impl<L: Link> Pulse<L> {
         }
     }
 
-    /// Hands over the record and leaves.
-    pub(super) fn end(self, record: RankRecord) -> Result<(), LinkError> {
+    /// Answers what is unfinished, hands over the record and leaves.
+    pub(super) fn end(self, dropped: Vec<FinalReply>, record: RankRecord) -> Result<(), LinkError> {
         drop(self.life);
         // The side thread only beats; had it panicked, the link would still be ours.
         let _panicked = self.side.join();
-        lock(&self.heart).link.send_report(record)?;
+        {
+            let mut heart = lock(&self.heart);
+            heart.link.send_dropped(dropped)?;
+            heart.link.send_report(record)?;
+        }
         match Arc::into_inner(self.heart) {
             Some(heart) => heart.into_inner().unwrap_or_else(PoisonError::into_inner).link.disconnect(),
             None => Ok(()),

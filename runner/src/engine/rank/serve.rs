@@ -56,13 +56,13 @@ impl<L: Link> Server<L> {
                 self.work()?;
             }
         }
-        let dropped = self.engine.num_unfinished();
-        if dropped > 0 {
-            self.log.line(&format!("STOP drops {dropped} unfinished requests"));
+        let dropped = self.desk.drop_all(self.log.clock.now_s());
+        if !dropped.is_empty() {
+            self.log.line(&format!("STOP drops {} unfinished requests", dropped.len()));
         }
         let forward_s = self.engine.statistics().forward_cpu_s;
         let record = RankRecord { cpu: Some(cpu.read(forward_s)), ..self.record() };
-        Ok(self.pulse.end(record)?)
+        Ok(self.pulse.end(dropped, record)?)
     }
 
     /// Obeys all commands that have come; sleeps for one if there is nothing else to do.
@@ -76,7 +76,9 @@ impl<L: Link> Server<L> {
                 }
                 Ok(None) => return Ok(()),
                 Err(LinkError::Wire(bad)) => self.refuse(&bad)?,
-                Err(error @ (LinkError::Socket(_) | LinkError::TooLarge { .. })) => return Err(error),
+                Err(
+                    error @ (LinkError::Socket(_) | LinkError::TooLarge { .. } | LinkError::Refused { .. }),
+                ) => return Err(error),
             }
             wait = false;
         }
@@ -92,6 +94,11 @@ impl<L: Link> Server<L> {
                 self.pulse.acknowledge(self.stats())?;
                 None
             }
+            RankCommand::Agreed { version } => {
+                self.log.line(&format!("the coordinator takes version {version}"));
+                None
+            }
+            RankCommand::Refusal { reason } => return Err(LinkError::Refused { reason }),
         };
         reply.map_or(Ok(()), |reply| self.reply(reply))
     }

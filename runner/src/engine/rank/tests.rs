@@ -57,6 +57,9 @@ impl Link for FakeLink {
     fn heartbeat(&mut self, stats: RankStats) -> Result<(), LinkError> {
         self.send(RankMessage::Heartbeat(stats))
     }
+    fn send_dropped(&mut self, _replies: Vec<FinalReply>) -> Result<(), LinkError> {
+        Ok(())
+    }
     fn send_report(&mut self, record: RankRecord) -> Result<(), LinkError> {
         self.send(RankMessage::Report(Box::new(record)))
     }
@@ -106,7 +109,7 @@ const LIMITS: EngineLimits = EngineLimits {
     features: EngineFeatures::OFF,
 };
 
-fn spec() -> RankSpec {
+pub(super) fn spec() -> RankSpec {
     RankSpec {
         rank: 3,
         world_size: 8,
@@ -133,19 +136,22 @@ fn spec() -> RankSpec {
 fn start(spec: RankSpec, step: Duration) -> Rank {
     let (commands, rank_commands) = mpsc::channel();
     let (rank_sent, sent) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        let log = RankLog { rank: spec.rank, clock: Clock::start() };
-        let backend = Backend {
-            model: Box::new(SlowModel(FakeModel::new(cache(&LIMITS)), step)),
-            limits: LIMITS,
-            device: "fake".to_owned(),
-            num_kv_blocks: LIMITS.num_usable_blocks + 1,
-        };
-        let link = FakeLink { commands: rank_commands, sent: rank_sent };
-        let pulse = Pulse::start(link, heartbeat_interval(spec.heartbeat_s)?, log.clock).unwrap();
-        Server::new(&spec, backend, pulse, log).serve()
-    });
+    let link = FakeLink { commands: rank_commands, sent: rank_sent };
+    let thread = thread::spawn(move || serve_at(link, &spec, step));
     Rank { commands, sent, thread }
+}
+
+/// The loop of a rank at any link.
+pub(super) fn serve_at<L: Link>(link: L, spec: &RankSpec, step: Duration) -> Result<(), RankError> {
+    let log = RankLog { rank: spec.rank, clock: Clock::start() };
+    let backend = Backend {
+        model: Box::new(SlowModel(FakeModel::new(cache(&LIMITS)), step)),
+        limits: LIMITS,
+        device: "fake".to_owned(),
+        num_kv_blocks: LIMITS.num_usable_blocks + 1,
+    };
+    let pulse = Pulse::start(link, heartbeat_interval(spec.heartbeat_s)?, log.clock).unwrap();
+    Server::new(spec, backend, pulse, log).serve()
 }
 
 impl Rank {

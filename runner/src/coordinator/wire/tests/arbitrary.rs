@@ -109,12 +109,16 @@ fn control() -> impl Strategy<Value = ControlSignal> {
     ]
 }
 
+fn versions() -> impl Strategy<Value = Versions> {
+    any::<[u32; 2]>().prop_map(|[newest, oldest]| Versions { newest, oldest })
+}
+
 pub(super) fn client_message() -> impl Strategy<Value = ClientMessage> {
     prop_oneof![
         4 => submit().prop_map(ClientMessage::Submit),
         1 => any::<u64>().prop_map(|client_id| ClientMessage::Abort { client_id }),
         1 => any::<u64>().prop_map(|client_id| ClientMessage::SubmitWithKv { client_id }),
-        1 => any::<u32>().prop_map(|version| ClientMessage::Hello { version }),
+        1 => versions().prop_map(|versions| ClientMessage::Hello { versions }),
         1 => control().prop_map(ClientMessage::Control),
         1 => prop_oneof![
             Just(ClientMessage::Connect), Just(ClientMessage::ReleaseKv), Just(ClientMessage::Disconnect),
@@ -129,6 +133,7 @@ pub(super) fn client_reply() -> impl Strategy<Value = ClientReply> {
         2 => (any::<u64>(), partial_reply()).prop_map(|(client_id, partial)| ClientReply::Partial { client_id, partial }),
         1 => Just(ClientReply::ConnectAck),
         1 => ".{0,9}".prop_map(|reason| ClientReply::Refusal { reason }),
+        1 => any::<u32>().prop_map(|version| ClientReply::Agreed { version }),
     ]
 }
 
@@ -137,13 +142,15 @@ pub(super) fn rank_command() -> impl Strategy<Value = RankCommand> {
         submit().prop_map(RankCommand::Submit),
         any::<u64>().prop_map(|request_id| RankCommand::Abort { request_id }),
         control().prop_map(RankCommand::Control),
+        any::<u32>().prop_map(|version| RankCommand::Agreed { version }),
+        ".{0,9}".prop_map(|reason| RankCommand::Refusal { reason }),
     ]
 }
 
 pub(super) fn rank_message() -> impl Strategy<Value = RankMessage> {
-    let ready = (any::<u32>(), any::<u32>(), ".{0,9}", any::<[u64; 2]>()).prop_map(
-        |(version, pid, device, [num_kv_blocks, max_requests])| RankReady {
-            version,
+    let ready = (versions(), any::<u32>(), ".{0,9}", any::<[u64; 2]>()).prop_map(
+        |(versions, pid, device, [num_kv_blocks, max_requests])| RankReady {
+            versions,
             pid,
             device,
             num_kv_blocks,

@@ -38,7 +38,7 @@ fn short_messages_are_these_bytes() {
         (control(ControlSignal::StartCudaProfiler), &[0x91, 0x2e]),
         (ClientMessage::Abort { client_id: 12 }, &[0x92, 0x17, 0x0c]),
         (ClientMessage::Shutdown, &[0x91, 0x3d]),
-        (ClientMessage::Hello { version: 1 }, &[0x92, 0x64, 0x01]),
+        (ClientMessage::Hello { versions: Versions::OURS }, &[0x92, 0x64, 0x01]),
     ];
     for (message, bytes) in table {
         assert_eq!(message.encode(), bytes, "{message:?}");
@@ -54,7 +54,8 @@ fn short_messages_are_these_bytes() {
 #[test]
 fn a_submission_has_five_elements_and_every_sampling_key() {
     let sampling = SamplingParams { temperature: 1.0, termination_id: Some(-1), ..SamplingParams::default() };
-    let submit = Submit { id: 3, prompt: Prompt::Tokens(vec![1, 300]), sampling, multi_modal: None };
+    let submit =
+        Submit { id: 3, prompt: Prompt::Tokens(vec![1, 300]), sampling, multi_modal: Some(Value::Nil) };
     let elements = layout(&RankCommand::Submit(submit).encode());
     assert_eq!(elements.len(), 5);
     assert_eq!((&elements[0], &elements[1], &elements[4]), (&20.into(), &3.into(), &Value::Nil));
