@@ -159,6 +159,13 @@ impl State {
         }
     }
 
+    /// Of ours the guard of its process, or its silence, will tell more.
+    pub(super) fn on_disconnected(&mut self, rank: u32) {
+        if self.ranks.get(rank).is_none_or(|rank| rank.ready.is_none()) {
+            self.on_exit(rank, "its connection has closed");
+        }
+    }
+
     pub(super) fn on_tick(&mut self) {
         for (rank, silence_s) in self.ranks.silent(self.now_s, self.settings.heartbeat_limit_s) {
             let limit_s = self.settings.heartbeat_limit_s;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::connections::Connections;
 use super::prefix_routing::RoutingDecision;
 use super::serve::Server;
 use super::socket::{Router, SocketError, Waker};
@@ -216,8 +217,16 @@ pub fn spawn_at(endpoint: &str, options: CoordinatorOptions) -> Result<Coordinat
     let (to_thread, from_parent) = channel();
     let state = State::new(settings);
     let old_clients = HashMap::new();
-    let server =
-        Server { router, state, from_parent, shared: shared.clone(), clock, limits: wire, old_clients };
+    let server = Server {
+        router,
+        state,
+        from_parent,
+        shared: shared.clone(),
+        clock,
+        limits: wire,
+        connections: Connections::default(),
+        old_clients,
+    };
     let mark = EndMark(shared.clone());
     let serve = move || {
         let mark = mark;

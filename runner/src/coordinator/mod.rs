@@ -3,6 +3,7 @@
 mod acknowledgements;
 mod alternatives;
 mod clients;
+mod connections;
 mod from_clients;
 mod from_ranks;
 mod handle;

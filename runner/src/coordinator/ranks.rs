@@ -150,7 +150,7 @@ impl Ranks {
     }
 
     /// Ranks of ours that have not been heard for longer than `limit_s`, with the silence. Foreign engines have
-    /// no heartbeat; they are lost when a message does not reach them.
+    /// no heartbeat; they are lost when their connection closes or a message does not reach them.
     pub(super) fn silent(&self, now_s: f64, limit_s: f64) -> Vec<(u32, f64)> {
         let announced = self.live.iter().filter(|(_, rank)| rank.ready.is_some());
         let silence = announced.map(|(&number, rank)| (number, now_s - rank.last_heard_s));

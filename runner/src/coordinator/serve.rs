@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use super::connections::Connections;
 use super::handle::Shared;
 use super::routing::{identity_of, rank_of};
 use super::socket::{Delivered, Router, Sent, SocketError};
@@ -29,6 +30,7 @@ pub(super) struct Server {
     pub(super) shared: Arc<Shared>,
     pub(super) clock: Clock,
     pub(super) limits: WireLimits,
+    pub(super) connections: Connections,
     /// Clients with an older release's header numbers.
     pub(super) old_clients: HashMap<Identity, Numbering>,
 }
@@ -39,12 +41,16 @@ impl Server {
         let mut full_batches = 0;
         loop {
             self.router.wait(TICK)?;
+            self.connections.close(self.router.closed());
             if self.take_batch()? {
                 full_batches = 0;
             } else {
                 full_batches += 1;
             }
             if full_batches == 0 || full_batches >= MAX_FULL_BATCHES {
+                for rank in self.connections.all_is_read() {
+                    self.apply(Event::RankDisconnected { rank })?;
+                }
                 // After the messages: what a rank said before its process ended counts.
                 while let Ok(event) = self.from_parent.try_recv() {
                     self.apply(event)?;
@@ -62,10 +68,23 @@ impl Server {
     fn take_batch(&mut self) -> Result<bool, SocketError> {
         for _ in 0..BATCH {
             let Some(delivered) = self.router.receive()? else { return Ok(true) };
+            self.note_registration(&delivered)?;
             let event = self.event_of(&delivered);
             self.apply(event)?;
         }
         Ok(false)
+    }
+
+    /// Where a rank is that registers; and if it is one that was lost and comes again, that it was lost.
+    fn note_registration(&mut self, delivered: &Delivered) -> Result<(), SocketError> {
+        let Some((connection, rank)) = delivered.connection.zip(rank_of(delivered.identity())) else {
+            return Ok(());
+        };
+        self.connections.close(self.router.closed());
+        if self.connections.register(connection, rank) {
+            self.apply(Event::RankDisconnected { rank })?;
+        }
+        Ok(())
     }
 
     fn event_of(&mut self, delivered: &Delivered) -> Event {

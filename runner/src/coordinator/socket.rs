@@ -38,7 +38,12 @@ pub(crate) struct Delivered {
     payload: zmq::Message,
     /// Frames after the identity; 1 in a well-formed message.
     pub(crate) num_frames: usize,
+    /// Which connection an empty message came on, by which ranks register.
+    pub(crate) connection: Option<Connection>,
 }
+
+/// A connection of a peer: its file descriptor, which a later one may have again.
+pub(crate) type Connection = i32;
 
 impl Delivered {
     /// ZMQ identity of the sender.
@@ -67,6 +72,8 @@ pub(crate) enum Sent {
 pub(crate) struct Router {
     socket: zmq::Socket,
     wake: zmq::Socket,
+    /// Tells which connections have closed; the protocol itself says nothing of it.
+    monitor: zmq::Socket,
     endpoint: String,
 }
 
@@ -91,8 +98,8 @@ impl Router {
         let context = zmq::Context::new();
         let open =
             |kind, name: &str| context.socket(kind).map_err(failed(format!("cannot open a {name} socket")));
-        let (socket, wake, waker) =
-            (open(zmq::ROUTER, "ROUTER")?, open(zmq::PAIR, "PAIR")?, open(zmq::PAIR, "PAIR")?);
+        let pair = || open(zmq::PAIR, "PAIR");
+        let (socket, wake, waker, monitor) = (open(zmq::ROUTER, "ROUTER")?, pair()?, pair()?, pair()?);
         let configure = || {
             socket.set_router_mandatory(true)?;
             socket.set_linger(milliseconds(linger) as i32)?;
@@ -102,7 +109,10 @@ impl Router {
             waker.set_linger(0)?;
             // The context is this router's own, so that the name cannot collide.
             wake.bind("inproc://wake")?;
-            waker.connect("inproc://wake")
+            waker.connect("inproc://wake")?;
+            monitor.set_linger(0)?;
+            socket.monitor("inproc://monitor", zmq::SocketEvent::DISCONNECTED as i32)?;
+            monitor.connect("inproc://monitor")
         };
         configure().map_err(failed("cannot set up the coordinator's sockets"))?;
         socket.bind(endpoint).map_err(failed(format!("cannot bind the coordinator to {endpoint}")))?;
@@ -110,7 +120,7 @@ impl Router {
             socket.get_last_endpoint().map_err(failed("cannot read the coordinator's endpoint"))?;
         let endpoint = endpoint
             .map_err(|_| SocketError::new("cannot read the coordinator's endpoint", "it is not UTF-8"))?;
-        Ok((Router { socket, wake, endpoint }, Waker(Mutex::new(waker))))
+        Ok((Router { socket, wake, monitor, endpoint }, Waker(Mutex::new(waker))))
     }
 
     /// `tcp://127.0.0.1:<port>`.
@@ -120,13 +130,26 @@ impl Router {
 
     /// Waits until a message or a wake-up comes, or `timeout` has passed.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<(), SocketError> {
-        let mut items = [self.socket.as_poll_item(zmq::POLLIN), self.wake.as_poll_item(zmq::POLLIN)];
+        let mut items =
+            [&self.socket, &self.wake, &self.monitor].map(|socket| socket.as_poll_item(zmq::POLLIN));
         match zmq::poll(&mut items, milliseconds(timeout)) {
             Ok(_) | Err(zmq::Error::EINTR) => {}
             Err(error) => return Err(failed("cannot wait for messages")(error)),
         }
         while self.wake.recv_bytes(zmq::DONTWAIT).is_ok() {}
         Ok(())
+    }
+
+    /// Connections that have closed since the last time, in that order.
+    pub(crate) fn closed(&self) -> Vec<Connection> {
+        let mut closed = Vec::new();
+        // Two frames: the event's number and value in native order, and the address.
+        while let Ok(frames) = self.monitor.recv_multipart(zmq::DONTWAIT) {
+            if let Some([_, _, value @ ..]) = frames.first().and_then(|event| event.first_chunk::<6>()) {
+                closed.push(Connection::from_ne_bytes(*value));
+            }
+        }
+        closed
     }
 
     /// Takes a message that has come already.
@@ -138,13 +161,18 @@ impl Router {
             Err(error) => return Err(failed("cannot receive")(error)),
         };
         let mut has_more = identity.get_more();
-        let mut delivered = Delivered { identity, payload: zmq::Message::new(), num_frames: 0 };
+        let mut delivered =
+            Delivered { identity, payload: zmq::Message::new(), num_frames: 0, connection: None };
         while has_more {
             let mut frame = zmq::Message::new();
             // The later frames of a message are there once the first is.
             self.socket.recv(&mut frame, 0).map_err(failed("cannot receive"))?;
             has_more = frame.get_more();
             if delivered.num_frames == 0 {
+                if frame.is_empty() {
+                    // The library's own name for what it offers as ZMQ_SRCFD to C alone.
+                    delivered.connection = frame.gets("__fd").and_then(|number| number.parse().ok());
+                }
                 delivered.payload = frame;
             }
             delivered.num_frames += 1;

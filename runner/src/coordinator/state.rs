@@ -113,6 +113,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The connection on which a rank registered has closed.
+    RankDisconnected {
+        /// Who.
+        rank: u32,
+    },
     /// The process guard saw a rank's process end.
     RankExited {
         /// Who.
@@ -212,6 +217,7 @@ impl State {
             Event::Malformed { identity, error } => self.on_malformed(&identity, error),
             Event::ClientUnreachable { client } => self.lose_client(&client),
             Event::RankUnreachable { rank, why } => self.lose_rank(rank, &why, false),
+            Event::RankDisconnected { rank } => self.on_disconnected(rank),
             Event::RankExited { rank, why } => self.on_exit(rank, &why),
             Event::Tick => self.on_tick(),
             Event::Shutdown => self.shut_down("the run has ended"),

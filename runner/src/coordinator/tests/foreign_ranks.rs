@@ -7,7 +7,7 @@ use super::sockets::{DEADLINE_S, token};
 use super::*;
 use crate::client::Client;
 use crate::coordinator::socket::Dealer;
-use crate::coordinator::{CoordinatorOptions, RankLink, spawn};
+use crate::coordinator::{CoordinatorHandle, CoordinatorOptions, CoordinatorStats, RankLink, spawn};
 use crate::metrics::{Clock, RequestOutcome};
 use crate::plan::Arrival;
 
@@ -117,72 +117,124 @@ impl Engine {
     }
 }
 
-#[test]
-fn an_engine_that_dies_is_noticed_by_the_next_message_and_nothing_is_lost() {
-    let clock = Clock::start();
-    let settings = Settings { max_outstanding_per_rank: 64, ..settings(1) };
-    let coordinator =
-        spawn(CoordinatorOptions { settings, wire: WireLimits::default(), clock }).expect("one");
-    let endpoint = coordinator.endpoint().to_owned();
-    let engine = std::thread::spawn({
-        let endpoint = endpoint.clone();
-        move || {
-            let engine = Engine::join(&endpoint, 0);
-            let (_, reply) = engine.request();
-            engine.0.send(RankMessage::Finals(vec![reply]).encode()).expect("sent");
-            // Takes another one, and is gone without a word: the connection closes, which says nothing by itself.
-            engine.request();
-        }
-    });
-    // Sent by a foreign client, since ours knows only requests that are answered.
-    let client = Dealer::connect(&endpoint, None, Duration::ZERO).expect("a socket");
-    client.send(ClientMessage::Connect.encode()).expect("sent");
-    let answer = || {
-        let bytes = client.receive(Duration::from_secs(10)).expect("a socket").expect("an answer in time");
-        ClientReply::decode(&bytes, &WireLimits::default()).expect("a reply")
-    };
-    assert_eq!(answer(), ClientReply::ConnectAck);
-    let ask = |id| {
+/// A coordinator with one foreign engine, which a thread plays, and a foreign client: ours says HELLO.
+struct Service {
+    coordinator: CoordinatorHandle,
+    clock: Clock,
+    client: Dealer,
+}
+
+impl Service {
+    fn start() -> Service {
+        let clock = Clock::start();
+        let settings = Settings { max_outstanding_per_rank: 64, ..settings(1) };
+        let options = CoordinatorOptions { settings, wire: WireLimits::default(), clock };
+        let coordinator = spawn(options).expect("a coordinator");
+        let client = Dealer::connect(coordinator.endpoint(), None, Duration::ZERO).expect("a socket");
+        client.send(ClientMessage::Connect.encode()).expect("sent");
+        let service = Service { coordinator, clock, client };
+        assert_eq!(service.answer(), ClientReply::ConnectAck);
+        service
+    }
+
+    fn ask(&self, id: u64) {
         let ClientMessage::Submit(mut request) = submit(id) else { panic!("a submission") };
         request.sampling.num_tokens_to_generate = Some(2);
-        client.send(ClientMessage::Submit(request).encode()).expect("sent");
-    };
-    ask(0);
-    let ClientReply::Final { client_id: 0, reply } = answer() else { panic!("a final reply") };
-    assert_eq!(reply.generated_tokens, [token(&[0], 0), token(&[0], 1)]);
-    ask(1);
-    engine.join().expect("an engine");
-    // A rank of ours takes over; the next request finds out, whichever rank it was meant for.
-    let mut ours = RankLink::connect(&endpoint, 1).expect("a link");
+        self.client.send(ClientMessage::Submit(request).encode()).expect("sent");
+    }
+
+    fn answer(&self) -> ClientReply {
+        let bytes =
+            self.client.receive(Duration::from_secs(10)).expect("a socket").expect("an answer in time");
+        ClientReply::decode(&bytes, &WireLimits::default()).expect("a reply")
+    }
+
+    fn final_answer(&self) -> (u64, FinalReply) {
+        match self.answer() {
+            ClientReply::Final { client_id, reply } => (client_id, *reply),
+            other => panic!("expected a final reply, got {other:?}"),
+        }
+    }
+
+    fn wait(&self, what: &str, is_so: impl Fn(&CoordinatorStats) -> bool) {
+        while !is_so(&self.coordinator.stats()) {
+            assert!(self.clock.now_s() < DEADLINE_S, "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_dies_is_noticed_and_what_it_had_is_served_by_another() {
+    let service = Service::start();
+    let endpoint = service.coordinator.endpoint().to_owned();
+    let engine = std::thread::spawn(move || {
+        let engine = Engine::join(&endpoint, 0);
+        let (_, reply) = engine.request();
+        engine.0.send(RankMessage::Finals(vec![reply]).encode()).expect("sent");
+        // Takes two more, answers one of them, and is gone without a word.
+        engine.request();
+        let (_, reply) = engine.request();
+        let Engine(dealer) = engine;
+        dealer.send(RankMessage::Finals(vec![reply]).encode()).expect("sent");
+        dealer.receive(Duration::from_millis(100)).expect("a socket");
+    });
+    service.ask(0);
+    let truth = |id: u64| vec![token(&[id as u32], 0), token(&[id as u32], 1)];
+    let (id, reply) = service.final_answer();
+    assert_eq!((id, reply.generated_tokens), (0, truth(0)));
+    service.ask(1);
+    service.ask(2);
+    let (id, reply) = service.final_answer();
+    assert_eq!((id, reply.generated_tokens), (2, truth(2)), "what it said before it went counts");
+    // A rank of ours waits idle: nothing is sent to the dead one that could find out.
+    let mut ours = RankLink::connect(service.coordinator.endpoint(), 1).expect("a link");
     ours.register(ready()).expect("sent");
-    while !coordinator.stats().ranks.contains_key(&1) {
-        assert!(clock.now_s() < DEADLINE_S, "rank 1 is not taken in");
-        std::thread::sleep(Duration::from_millis(5));
+    let command =
+        ours.recv_timeout(Duration::from_secs(10)).expect("a command").expect("the request in time");
+    let RankCommand::Submit(submit) = command else { panic!("{command:?}") };
+    ours.send_finals(vec![FinalReply::completed(submit.id, submit.sampling, vec![7])]).expect("sent");
+    let (id, reply) = service.final_answer();
+    assert_eq!((id, reply.failure(), reply.generated_tokens), (1, None, vec![7]));
+    engine.join().expect("an engine");
+    assert_eq!(service.coordinator.lost_ranks()[&0], "its connection has closed");
+    service.coordinator.join().expect("a clean end");
+}
+
+#[test]
+fn the_last_engine_that_dies_leaves_an_answer_and_may_come_again() {
+    let service = Service::start();
+    for round in 0..3 {
+        let engine = Engine::join(service.coordinator.endpoint(), 0);
+        service.wait("the engine is taken in", |stats| stats.ranks.contains_key(&0));
+        service.ask(round);
+        engine.request();
+        drop(engine);
+        let reason = service.final_answer().1.failure().expect("a failure");
+        assert_eq!(
+            reason,
+            "no rank is left to serve it; the last one lost was rank 0: its connection has closed"
+        );
+        service.wait("it is lost", |stats| stats.counters.ranks_lost == round + 1 && stats.ranks.is_empty());
     }
-    let mut open = std::collections::BTreeSet::from([1]);
-    let mut next = 2;
-    while !open.is_empty() {
-        assert!(clock.now_s() < DEADLINE_S, "requests {open:?} are lost");
-        if next < 6 {
-            ask(next);
-            open.insert(next);
-            next += 1;
-        }
-        while let Some(command) = ours.recv_timeout(Duration::from_millis(50)).expect("a command") {
-            let RankCommand::Submit(submit) = command else { panic!("{command:?}") };
-            let reply = FinalReply::completed(submit.id, submit.sampling, vec![7]);
-            ours.send_finals(vec![reply]).expect("sent");
-        }
-        while let Some(bytes) = client.receive(Duration::from_millis(50)).expect("a socket") {
-            let reply = ClientReply::decode(&bytes, &WireLimits::default()).expect("a reply");
-            let ClientReply::Final { client_id, reply } = reply else { panic!("{reply:?}") };
-            assert_eq!(reply.failure(), None);
-            assert!(open.remove(&client_id), "one answer for {client_id}");
-        }
-        ours.heartbeat(RankStats::default()).expect("sent");
-    }
-    assert_eq!(coordinator.lost_ranks()[&0], "it is no longer connected");
-    coordinator.join().expect("a clean end");
+    service.coordinator.join().expect("a clean end");
+}
+
+#[test]
+fn a_rank_of_ours_that_closes_is_left_to_the_guard_of_its_process() {
+    let service = Service::start();
+    let mut ours = RankLink::connect(service.coordinator.endpoint(), 0).expect("a link");
+    ours.register(ready()).expect("sent");
+    service.wait("the rank is ready", |stats| stats.ranks.contains_key(&0));
+    let clock = service.clock;
+    drop(ours);
+    let later_s = clock.now_s() + 0.3;
+    service.wait("time passes", |_| clock.now_s() > later_s);
+    assert!(service.coordinator.lost_ranks().is_empty());
+    service.coordinator.rank_exited(0, "killed by signal 9");
+    service.wait("the rank is lost", |stats| stats.ranks.is_empty());
+    assert_eq!(service.coordinator.lost_ranks()[&0], "killed by signal 9");
+    service.coordinator.join().expect("a clean end");
 }
 
 #[test]
