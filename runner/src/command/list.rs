@@ -7,8 +7,8 @@ use clap::Args;
 use super::location::{Location, is_meant};
 use super::output::print;
 use super::{CommandError, Exit};
-use crate::config::CaseFile;
 use crate::config::discovery::CASE_FILE_NAME;
+use crate::config::{CaseFile, RawFile};
 use crate::golden::{Asked, GoldenAssertions};
 use crate::harness::{Fate, ListedCase, PlatformChoice};
 use crate::plan::CasePlan;
@@ -74,8 +74,16 @@ fn assertions_table(cases: &[ListedCase], goldens: &Path) -> Result<String, Comm
     let mut total = 0;
     for case in cases {
         let folder = case.name.split("::").fold(goldens.to_path_buf(), |path, part| path.join(part));
-        let Some(asked) = asked(&case.folder.join(CASE_FILE_NAME)) else { continue };
-        let found = GoldenAssertions::of_folder(&folder, &asked).map_err(CommandError::from_error)?;
+        let Ok(file) = CaseFile::read(&case.folder.join(CASE_FILE_NAME)) else { continue };
+        let found = match (&file.content, Asked::by(&file.content)) {
+            (RawFile::Performance(file), _) => GoldenAssertions::of_performance_folder(&folder, &file.case),
+            (RawFile::Functional(_) | RawFile::Training(_), Some(asked)) => {
+                GoldenAssertions::of_folder(&folder, &asked)
+            }
+            // No case of inference.
+            (RawFile::Functional(_) | RawFile::Training(_), None) => continue,
+        };
+        let found = found.map_err(CommandError::from_error)?;
         if found.is_empty() {
             text.push_str(&format!("{:>10}  {}: no golden file\n", "-", case.name));
         }
@@ -89,9 +97,4 @@ fn assertions_table(cases: &[ListedCase], goldens: &Path) -> Result<String, Comm
     }
     text.push_str(&format!("{total:>10}  in all\n"));
     Ok(text)
-}
-
-/// What the case's file asks for; `None` where it is no inference case.
-fn asked(file: &Path) -> Option<Asked> {
-    Asked::by(&CaseFile::read(file).ok()?.content)
 }
