@@ -189,6 +189,11 @@ impl State {
             return self.on_malformed_rank(rank, &bad.error);
         }
         let Some(client) = self.clients.get(identity) else { return };
+        if matches!(bad.error, WireError::Frames { .. }) {
+            // What is newer than the original's 0.19 may be meant; the client will wait for an answer in vain.
+            self.note(format!("a client's message came to nothing: {}", bad.error));
+            return self.refuse_message(identity, bad.to_string());
+        }
         match bad.request {
             Some(client_id) if !client.open.contains_key(&client_id) => {
                 self.refuse(identity, client_id, SamplingParams::default(), &bad.to_string());

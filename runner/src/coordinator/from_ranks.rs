@@ -106,6 +106,8 @@ impl State {
     fn stream(&mut self, rank: u32, id: u64, partial: PartialReply) {
         let Some(request) = self.requests.get_mut(id) else { return };
         let (partial, is_at_its_end) = request.watch(partial, &self.settings.detokenize);
+        // A client that did not ask for streamed tokens may not know them.
+        let partial = partial.filter(|_| request.submit.sampling.streaming);
         let (client, client_id) = (request.client.clone(), request.client_id);
         if is_at_its_end {
             // The rank ends it and sends its final answer, of which the client gets what is before the word.

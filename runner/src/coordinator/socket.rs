@@ -180,6 +180,13 @@ impl Router {
         Ok(Some(delivered))
     }
 
+    /// Sends one message of several frames.
+    #[cfg(test)]
+    pub(crate) fn send_frames(&self, identity: &[u8], frames: &[&[u8]]) {
+        let frames: Vec<&[u8]> = std::iter::once(identity).chain(frames.iter().copied()).collect();
+        self.socket.send_multipart(frames, 0).expect("sent");
+    }
+
     /// Sends without waiting.
     pub(crate) fn send(&self, identity: &[u8], payload: &[u8]) -> Result<Sent, SocketError> {
         match self.socket.send(identity, zmq::SNDMORE | zmq::DONTWAIT) {
@@ -226,13 +233,44 @@ impl Dealer {
         open().map_err(failed(format!("cannot connect to the coordinator at {endpoint:?}")))
     }
 
+    /// A peer that takes no more than a message at a time, if it reads at all.
+    #[cfg(test)]
+    pub(crate) fn connect_idle(endpoint: &str, identity: &str) -> Result<Dealer, zmq::Error> {
+        let socket = zmq::Context::new().socket(zmq::DEALER)?;
+        socket.set_identity(identity.as_bytes())?;
+        socket.set_linger(0)?;
+        socket.set_rcvhwm(1)?;
+        socket.set_rcvbuf(1 << 12)?;
+        socket.connect(endpoint)?;
+        Ok(Dealer { socket })
+    }
+
+    /// Sends one message of several frames.
+    #[cfg(test)]
+    pub(crate) fn send_frames(&self, frames: &[&[u8]]) {
+        self.socket.send_multipart(frames, 0).expect("sent");
+    }
+
     /// Sends one message of one frame.
     pub(crate) fn send(&self, payload: Vec<u8>) -> Result<(), SocketError> {
         self.socket.send(payload, 0).map_err(failed("cannot send to the coordinator"))
     }
 
     /// Takes the next message, waiting for at most `timeout`. A signal ends the wait early.
+    ///
+    /// A message of several frames is an error: the sender speaks another protocol, and what is in the later frames
+    /// must not be taken for messages.
     pub(crate) fn receive(&self, timeout: Duration) -> Result<Option<Vec<u8>>, SocketError> {
+        let payload = self.next(timeout)?;
+        if payload.is_some() && self.socket.get_rcvmore().map_err(failed("cannot receive"))? {
+            let why = "it splits messages into frames; Megatron-LM up to 0.19 and Goldlap do not";
+            return Err(SocketError::new("cannot understand the coordinator", why));
+        }
+        Ok(payload)
+    }
+
+    /// The first frame of the next message.
+    fn next(&self, timeout: Duration) -> Result<Option<Vec<u8>>, SocketError> {
         let error = match self.socket.recv_bytes(zmq::DONTWAIT) {
             Ok(payload) => return Ok(Some(payload)),
             Err(zmq::Error::EAGAIN) if !timeout.is_zero() => {

@@ -168,7 +168,11 @@ fn with_no_rank_left_every_request_fails_and_new_ones_are_refused() {
     let reason = "no rank is left to serve it; the last one lost was rank 0: killed by signal 9";
     assert_eq!(failed.len(), 5);
     assert!(failed.iter().all(|(_, reply)| reply.failure().as_deref() == Some(reason)));
-    assert_eq!(failure_of(&driver.client(CLIENT, submit(5))), reason);
+    let refused = driver.client(CLIENT, submit(5));
+    assert_eq!(failure_of(&refused), reason);
+    assert!(!refused.iter().any(|command| matches!(command, Command::End)), "the coordinator goes on");
+    driver.rank(7, RankMessage::Register);
+    assert_eq!(dispatches(&driver.client(CLIENT, submit(6))), [(7, 6)], "and takes a new rank in");
 }
 
 #[test]

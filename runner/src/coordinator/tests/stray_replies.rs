@@ -29,14 +29,14 @@ fn next_within(router: &Router, patience: Duration) -> Option<Delivered> {
     None
 }
 
-/// One request at a coordinator that sends `replies` to its client; the client's record and how often its loop turned.
-fn serve(replies: Vec<Vec<u8>>) -> (RequestRecord, Vec<String>, u32, Clock) {
+/// `num_requests` requests at a coordinator that sends `replies` to its client; the client's records and how often its loop turned.
+fn serve(num_requests: usize, replies: Vec<Vec<u8>>) -> (Vec<RequestRecord>, Vec<String>, u32, Clock) {
     let (router, _waker) = Router::bind("tcp://127.0.0.1:*", 1 << 20, PATIENCE).unwrap();
     let endpoint = router.endpoint().to_owned();
     let coordinator = thread::spawn(move || {
         let client = next(&router).identity().to_vec();
         router.send(&client, &ClientReply::ConnectAck.encode()).unwrap();
-        next(&router);
+        (0..num_requests).for_each(|_| drop(next(&router)));
         thread::sleep(PAUSE);
         for reply in replies {
             router.send(&client, &reply).unwrap();
@@ -46,10 +46,11 @@ fn serve(replies: Vec<Vec<u8>>) -> (RequestRecord, Vec<String>, u32, Clock) {
     let clock = Clock::start();
     let mut client = Client::connect_plainly(&endpoint, clock, PATIENCE).unwrap();
     let mut turns = 0;
-    let records = client.run(&requests(1, 2), Arrival::AllAtOnce, DEADLINE_S, &mut |_| turns += 1);
+    let requests = requests(num_requests, 2);
+    let records = client.run(&requests, Arrival::AllAtOnce, DEADLINE_S, &mut |_| turns += 1);
     let incidents = client.incidents().iter().map(|incident| incident.what.clone()).collect();
     drop(coordinator.join().unwrap());
-    (records.into_iter().next().unwrap(), incidents, turns, clock)
+    (records, incidents, turns, clock)
 }
 
 fn partial(client_id: u64, token: u32) -> Vec<u8> {
@@ -67,7 +68,8 @@ fn last(client_id: u64) -> Vec<u8> {
 fn replies_for_nobody_headers_and_keys_unknown_end_no_client() {
     let unknown_header = vec![0x91, 99];
     let stray = vec![partial(0, 7), partial(41, 9), last(41), unknown_header, last(0)];
-    let (record, incidents, _, _) = serve(stray);
+    let (records, incidents, _, _) = serve(1, stray);
+    let record = &records[0];
     assert_eq!(record.outcome, RequestOutcome::Completed);
     assert_eq!(record.generated_tokens, [7, 8]);
     assert_eq!(incidents.iter().filter(|what| what.contains("request 41, which waits for none")).count(), 2);
@@ -75,9 +77,42 @@ fn replies_for_nobody_headers_and_keys_unknown_end_no_client() {
 }
 
 #[test]
+fn two_replies_for_one_request_end_no_client() {
+    let (records, incidents, _, _) = serve(2, vec![last(0), last(0), partial(0, 7), last(1)]);
+    for record in records {
+        assert_eq!((record.outcome, record.generated_tokens), (RequestOutcome::Completed, vec![7, 8]));
+    }
+    assert_eq!(incidents, ["a reply for request 0, which waits for none"; 2]);
+}
+
+#[test]
+fn a_reply_after_an_abort_is_nobody_elses() {
+    let (router, _waker) = Router::bind("tcp://127.0.0.1:*", 1 << 20, PATIENCE).unwrap();
+    let endpoint = router.endpoint().to_owned();
+    let client = thread::spawn(move || {
+        let clock = Clock::start();
+        let mut client = Client::connect(&endpoint, clock, PATIENCE).unwrap();
+        let deadline_s = clock.now_s() + 0.1;
+        let aborted = client.run(&requests(1, 2), Arrival::AllAtOnce, deadline_s, &mut |_| ());
+        let later = client.run(&requests(1, 2), Arrival::AllAtOnce, DEADLINE_S, &mut |_| ());
+        (aborted, later)
+    });
+    let identity = next(&router).identity().to_vec();
+    router.send(&identity, &ClientReply::ConnectAck.encode()).unwrap();
+    let headers = [(); 4].map(|()| next(&router).payload()[1]);
+    assert_eq!(headers, [100, 20, 23, 20], "HELLO, a request, its abort, and the next request");
+    for reply in [partial(0, 9), last(0), last(1)] {
+        router.send(&identity, &reply).unwrap();
+    }
+    let (aborted, later) = client.join().unwrap();
+    assert_eq!((&aborted[0].outcome, aborted[0].generated_tokens.len()), (&RequestOutcome::Unanswered, 0));
+    assert_eq!((&later[0].outcome, &later[0].generated_tokens), (&RequestOutcome::Completed, &vec![7, 8]));
+}
+
+#[test]
 fn the_client_wakes_with_a_reply_and_does_not_poll() {
-    let (record, _, turns, clock) = serve(vec![partial(0, 7), last(0)]);
-    assert_eq!(record.outcome, RequestOutcome::Completed);
+    let (records, _, turns, clock) = serve(1, vec![partial(0, 7), last(0)]);
+    assert_eq!(records[0].outcome, RequestOutcome::Completed);
     // A loop that sleeps 5 ms at a time turns a dozen times before the answer; ours wakes every 100 ms to tell how far
     // it is, and else for replies only.
     let at_most = 3 + (clock.now_s() / 0.1).ceil() as u32;

@@ -1,12 +1,17 @@
 //! Where the original's coordinator dies or loses requests, ours answers: the rows, each with the test that proves it.
 
+use std::time::Duration;
+
 use super::*;
+use crate::coordinator::socket::{Dealer, Router, Sent};
 use crate::coordinator::state::Event;
+use crate::metrics::Clock;
 
 /// What happens (and what becomes of it in the original), and the test here.
-const ROWS: [(&str, &str); 19] = [
+const ROWS: [(&str, &str); 26] = [
     // What ends the process of a client.
     ("two final replies for one id (ends the client)", "every_request_gets_one_answer_and_a_true_stream"),
+    ("the same, at our client", "two_replies_for_one_request_end_no_client"),
     ("a header that the client does not know (ends it)", "foreign_clients_get_only_messages_they_know"),
     ("a key that the client does not know (ends it)", "a_foreign_engines_keys_do_not_reach_foreign_clients"),
     (
@@ -15,6 +20,7 @@ const ROWS: [(&str, &str); 19] = [
     ),
     ("a receive loop that sleeps 5 ms at a time", "the_client_wakes_with_a_reply_and_does_not_poll"),
     ("a final reply after a local abort (discarded)", "aborts_end_requests_in_every_state"),
+    ("the same, at our client", "a_reply_after_an_abort_is_nobody_elses"),
     // What ends the coordinator, or loses requests in it.
     (
         "a rank disconnects or is unreachable (its requests hang)",
@@ -22,12 +28,18 @@ const ROWS: [(&str, &str); 19] = [
     ),
     ("a rank is killed silently (not noticed)", "a_silent_rank_is_lost_and_a_talking_one_is_not"),
     (
+        "the same, one of the original's, which has no heartbeat",
+        "an_engine_that_dies_is_noticed_and_what_it_had_is_served_by_another",
+    ),
+    (
         "the last rank has gone (exit without an answer)",
         "with_no_rank_left_every_request_fails_and_new_ones_are_refused",
     ),
     ("a client has gone with open requests (dies)", "a_client_that_vanishes_frees_its_requests"),
+    ("the same, over a socket", "a_client_that_vanishes_harms_nobody"),
     ("abort of a request whose rank has gone (dies)", "an_abort_after_its_rank_has_gone_is_answered"),
-    ("an unknown header, or no msgpack (dies)", "bad_messages_are_answered_where_that_is_possible"),
+    ("an unknown header, or no msgpack (dies)", "garbage_is_counted_and_harms_nobody"),
+    ("the same, with a request that can be answered", "bad_messages_are_answered_where_that_is_possible"),
     (
         "three frames, or a header without a handler (dies)",
         "headers_without_a_handler_and_extra_frames_are_counted",
@@ -35,7 +47,7 @@ const ROWS: [(&str, &str); 19] = [
     ("a reply for an unknown id, or of a stranger (dies)", "replies_that_nobody_waits_for_are_counted"),
     (
         "a client before the ranks (takes it for a rank)",
-        "requests_wait_for_ranks_that_still_start_and_no_longer",
+        "a_client_that_comes_before_the_ranks_is_greeted_and_served",
     ),
     (
         "a rank refuses a request (FAILED, not looked at)",
@@ -43,20 +55,29 @@ const ROWS: [(&str, &str); 19] = [
     ),
     ("abort (COMPLETED at the current length)", "an_aborted_request_completes_with_what_it_has"),
     ("STOP with open requests (nothing is sent)", "stop_fails_what_is_unfinished_and_is_not_a_loss"),
-    ("a rank does not read (blocks everybody)", "a_rank_that_does_not_read_holds_nobody_up"),
+    (
+        "the same, at a rank of ours behind the original's coordinator",
+        "what_stop_cuts_short_is_answered_before_the_farewell",
+    ),
+    ("a peer does not read (blocks everybody)", "a_peer_that_does_not_read_fills_its_own_queue"),
+    ("the same, if it is a rank", "a_rank_that_does_not_read_holds_nobody_up"),
 ];
 
 #[test]
 fn every_row_has_its_test() {
     let sources = [
+        include_str!("foreign_ranks.rs"),
         include_str!("scenarios.rs"),
         include_str!("simulation.rs"),
+        include_str!("sockets_faults.rs"),
         include_str!("stray_replies.rs"),
         include_str!("weaknesses.rs"),
+        include_str!("../../engine/rank/plain_link_tests.rs"),
     ];
     for (row, test) in ROWS {
-        let head = format!("fn {test}(");
-        assert!(sources.iter().any(|source| source.contains(&head)), "{row}: no test {test}");
+        let heads = ["", "    "].map(|indent| format!("\n{indent}#[test]\n{indent}fn {test}("));
+        let is_there = |source: &&&str| heads.iter().any(|head| source.contains(head));
+        assert_eq!(sources.iter().filter(is_there).count(), 1, "{row}: the test {test}");
     }
 }
 
@@ -86,25 +107,48 @@ fn foreign_clients_get_only_messages_they_know() {
         headers.extend(reply.encode_as(Numbering::Current).map(|bytes| bytes[1]));
     }
     assert_eq!(headers, [22, 21], "nothing but the partial and the final reply");
+    // Who did not ask for streamed tokens may be of 0.19, which does not know them, whatever the rank does.
+    let ClientMessage::Submit(mut request) = submit(1) else { panic!("a submission") };
+    request.sampling.streaming = false;
+    driver.client("foreign", ClientMessage::Submit(request));
+    assert!(driver.rank(0, tokens(1, &[1])).is_empty());
+    assert_eq!(finals(&driver.rank(0, done(1, &[1, 2]))).len(), 1);
 }
 
 #[test]
 fn a_foreign_engines_keys_do_not_reach_foreign_clients() {
+    // What clients from 0.17 on all know.
+    const KNOWN: &str = "request_id status sampling_params inference_parameters prompt prompt_tokens generated_text \
+                         generated_tokens generated_length prompt_log_probs generated_log_probs prompt_top_n_logprobs \
+                         generated_top_n_logprobs ttft tpot latency events routing_indices";
     let reply = || {
         let mut reply = FinalReply::completed(0, SamplingParams::default(), vec![1]);
         let extra = [("uid", "chatcmpl-0"), ("routing_indices", "known")];
         reply.extra = extra.map(|(key, value)| (key.to_owned(), value.into())).into();
+        reply.effort = Some(Effort::default());
         RankMessage::Finals(vec![reply])
+    };
+    let written = |reply: FinalReply| {
+        let bytes = ClientReply::Final { client_id: 0, reply: Box::new(reply) }.encode();
+        let message = rmpv::decode::read_value(&mut &*bytes).expect("msgpack");
+        let dict = message[2].as_map().expect("a map").clone();
+        dict.into_iter().map(|(key, _)| key.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
     };
     let keys_for = |client: &str| {
         let mut driver = Driver::started(1);
         connect(&mut driver, client);
         driver.client(client, submit(0));
         let (_, reply) = finals(&driver.rank(0, reply())).remove(0);
-        reply.extra.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        written(reply)
     };
-    assert_eq!(keys_for("foreign"), ["routing_indices"]);
-    assert_eq!(keys_for("c"), ["uid", "routing_indices"]);
+    let known: Vec<&str> = KNOWN.split_whitespace().collect();
+    let mut foreign = keys_for("foreign");
+    foreign.sort_by_key(|key| known.iter().position(|known| known == key));
+    assert_eq!(foreign, known, "all of them, and no other");
+    let ours = keys_for("c");
+    for key in ["uid", "routing_indices", "rank", "num_dispatches", "num_cached_tokens"] {
+        assert!(ours.iter().any(|known| known == key), "{key}");
+    }
 }
 
 #[test]
@@ -148,7 +192,10 @@ fn headers_without_a_handler_and_extra_frames_are_counted() {
         malformed(&mut driver, "foreign", error.clone());
         malformed(&mut driver, "mp-coord-0", error);
     }
-    malformed(&mut driver, "foreign", WireError::Frames { got: 3 });
+    let noted = malformed(&mut driver, "foreign", WireError::Frames { got: 3 });
+    let expected =
+        "a client's message came to nothing: message of 3 frames after the identity, expected exactly 1";
+    assert!(matches!(noted.as_slice(), [Command::Note(note)] if note.what == expected), "{noted:?}");
     assert_eq!(driver.state.stats().counters.malformed, 9);
     driver.client("foreign", submit(0));
     assert_eq!(finals(&driver.rank(0, done(0, &[1]))).len(), 1, "all go on");
@@ -181,7 +228,8 @@ fn an_aborted_request_completes_with_what_it_has() {
     let mut driver = Driver::started(1);
     driver.client("c", submit(0));
     driver.rank(0, tokens(0, &[5, 6]));
-    driver.client("c", ClientMessage::Abort { client_id: 0 });
+    let abort = driver.client("c", ClientMessage::Abort { client_id: 0 });
+    assert_eq!(to_ranks(&abort), [(0, RankCommand::Abort { request_id: 0 })]);
     let answers = finals(&driver.rank(0, done(0, &[5, 6])));
     assert_eq!((answers[0].1.status, answers[0].1.generated_tokens.len()), (ReplyStatus::Completed, 2));
 }
@@ -195,6 +243,37 @@ fn a_rank_that_does_not_read_holds_nobody_up() {
     assert_eq!(dispatches(&driver.handle(full)), [(1, 0)]);
     assert_eq!(finals(&driver.rank(1, done(1, &[1]))).len(), 1);
     assert_eq!(finals(&driver.rank(1, done(0, &[1]))).len(), 1);
+}
+
+#[test]
+fn a_client_that_comes_before_the_ranks_is_greeted_and_served() {
+    let mut driver = Driver::new(settings(2));
+    let greeting = replies(&driver.client("foreign", ClientMessage::Connect));
+    assert_eq!(greeting, [("foreign".to_owned(), ClientReply::ConnectAck)]);
+    assert!(driver.client("foreign", submit(0)).is_empty(), "it waits");
+    assert!(driver.state.stats().ranks.is_empty(), "a client is no rank");
+    assert_eq!(dispatches(&driver.rank(1, RankMessage::Register)), [(1, 0)], "the first rank is enough");
+    assert_eq!(finals(&driver.rank(1, done(0, &[1]))).len(), 1);
+}
+
+#[test]
+fn a_peer_that_does_not_read_fills_its_own_queue() {
+    let (router, _waker) = Router::bind("tcp://127.0.0.1:*", 1 << 20, Duration::ZERO).expect("a router");
+    let connect = |identity: &str| {
+        let dealer = Dealer::connect_idle(router.endpoint(), identity).expect("a socket");
+        dealer.send(vec![7]).expect("sent");
+        while router.receive().expect("a socket").is_none() {
+            router.wait(Duration::from_secs(10)).expect("a socket");
+        }
+        dealer
+    };
+    let (_idle, reader) = (connect("idle"), connect("reader"));
+    let clock = Clock::start();
+    let payload = vec![0; 1000];
+    let is_full = (0..1_000_000).any(|_| router.send(b"idle", &payload).expect("a socket") == Sent::Full);
+    assert!(is_full && clock.now_s() < 20.0, "no send waits; {} s", clock.now_s());
+    assert_eq!(router.send(b"reader", &[8]).expect("a socket"), Sent::Queued);
+    assert_eq!(reader.receive(Duration::from_secs(10)).expect("a socket"), Some(vec![8]));
 }
 
 #[test]

@@ -186,3 +186,12 @@ fn requests_that_are_not_supported_are_answered_all_the_same() {
     assert_eq!(foreign.next_final().request_id, 6);
     assert!(foreign.stop().is_empty());
 }
+
+#[test]
+fn frames_of_a_split_message_are_not_taken_for_orders() {
+    let foreign = Foreign::start(Duration::ZERO);
+    // After 0.19 the original's coordinator sends the prompt in a frame of its own; this one reads as STOP.
+    foreign.router.send_frames(IDENTITY, &[&[0x95, 20, 0, 0x80, 0xc0, 0xc0], &[0x91, 45], &[0xc0]]);
+    let error = foreign.rank.join().unwrap().unwrap_err().to_string();
+    assert!(error.starts_with("cannot understand the coordinator: it splits messages"), "{error}");
+}
