@@ -1,6 +1,6 @@
 //! The coordinator's thread: messages become events, commands become messages.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -15,6 +15,9 @@ use crate::metrics::Clock;
 
 /// Longest sleep: how late silence may be noticed.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long ranks may take to read that they are to stop, and to say good-bye.
+const FAREWELL_S: f64 = 0.5;
 
 /// Messages handled before the parent's events have their turn.
 const BATCH: usize = 512;
@@ -59,9 +62,27 @@ impl Server {
             }
             self.shared.publish(self.state.stats());
             if self.shared.has_ended() {
-                return Ok(());
+                return self.hear_farewells();
             }
         }
+    }
+
+    /// Ranks of ours were told to stop. A socket that closes while something on it is unread, such as a heartbeat, is reset, and
+    /// what was sent last may be lost with it: here, STOP.
+    fn hear_farewells(&self) -> Result<(), SocketError> {
+        let ours = self.state.ranks.live().filter(|(_, rank)| rank.ready.is_some());
+        let mut awaited: BTreeSet<u32> = ours.map(|(number, _)| number).collect();
+        let deadline_s = self.clock.now_s() + FAREWELL_S;
+        while !awaited.is_empty() && self.clock.now_s() < deadline_s {
+            self.router.wait(self.clock.until(deadline_s).min(TICK))?;
+            while let Some(delivered) = self.router.receive()? {
+                let message = RankMessage::decode(delivered.payload(), &self.limits);
+                if let (Some(rank), Ok(RankMessage::Disconnect)) = (rank_of(delivered.identity()), message) {
+                    awaited.remove(&rank);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Handles what has come, up to a full batch; true if nothing is left.

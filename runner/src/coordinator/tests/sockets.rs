@@ -304,3 +304,16 @@ fn two_thousand_requests_over_eight_ranks() {
     assert!(took_s < 10.0, "took {took_s} s");
     assert_eq!(fleet.stop(client).len(), 8);
 }
+
+#[test]
+fn shutdown_is_heard_by_ranks_that_talk_all_the_time() {
+    for _ in 0..5 {
+        let fleet = Fleet::start(&[Fault::None; 4]);
+        fleet.client().shutdown().expect("sent");
+        while !fleet.ranks.iter().all(JoinHandle::is_finished) {
+            assert!(fleet.clock.now_s() < DEADLINE_S / 4.0, "a rank has not heard STOP");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        fleet.end();
+    }
+}
