@@ -77,11 +77,11 @@ fn assertions_table(cases: &[ListedCase], goldens: &Path) -> Result<String, Comm
         let Ok(file) = CaseFile::read(&case.folder.join(CASE_FILE_NAME)) else { continue };
         let found = match (&file.content, Asked::by(&file.content)) {
             (RawFile::Performance(file), _) => GoldenAssertions::of_performance_folder(&folder, &file.case),
-            (RawFile::Functional(_) | RawFile::Training(_), Some(asked)) => {
+            (RawFile::Functional(_) | RawFile::Training(_) | RawFile::Frontend, Some(asked)) => {
                 GoldenAssertions::of_folder(&folder, &asked)
             }
             // No case of inference.
-            (RawFile::Functional(_) | RawFile::Training(_), None) => continue,
+            (RawFile::Functional(_) | RawFile::Training(_) | RawFile::Frontend, None) => continue,
         };
         let found = found.map_err(CommandError::from_error)?;
         if found.is_empty() {
