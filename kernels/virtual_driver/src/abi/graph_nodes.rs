@@ -200,10 +200,8 @@ api! {
     }
 
     fn cuGraphMemcpyNodeGetParams(handle: usize, params: Out<Copy3D>) {
-        match node(handle)?.work() {
-            Work::Copy(copy) => params.put(to_structure(&copy)),
-            _ => Err(Error::InvalidValue),
-        }
+        let Work::Copy(copy) = node(handle)?.work() else { return Err(Error::InvalidValue) };
+        params.put(to_structure(&copy))
     }
 
     fn cuGraphMemcpyNodeSetParams(handle: usize, params: In<Copy3D>) {
@@ -230,10 +228,8 @@ api! {
     }
 
     fn cuGraphHostNodeGetParams(handle: usize, params: Out<HostParams>) {
-        match node(handle)?.work() {
-            Work::Host(call) => params.put(HostParams { function: Some(call.function), argument: call.argument }),
-            _ => Err(Error::InvalidValue),
-        }
+        let Work::Host(call) = node(handle)?.work() else { return Err(Error::InvalidValue) };
+        params.put(HostParams { function: Some(call.function), argument: call.argument })
     }
 
     fn cuGraphHostNodeSetParams(handle: usize, params: In<HostParams>) {
@@ -245,10 +241,8 @@ api! {
     }
 
     fn cuGraphChildGraphNodeGetGraph(handle: usize, graph: Out<usize>) {
-        match node(handle)?.work() {
-            Work::Graph(child) => graph.put(child.handle),
-            _ => Err(Error::InvalidValue),
-        }
+        let Work::Graph(child) = node(handle)?.work() else { return Err(Error::InvalidValue) };
+        graph.put(child.handle)
     }
 
     fn cuGraphAddEmptyNode(out: Out<usize>, graph: usize, before: In<usize>, count: usize) {
@@ -304,10 +298,8 @@ api! {
     }
 
     fn cuGraphMemFreeNodeGetParams(handle: usize, out: Out<u64>) {
-        match node(handle)?.work() {
-            Work::Free(address) => out.put(address),
-            _ => Err(Error::InvalidValue),
-        }
+        let Work::Free(address) = node(handle)?.work() else { return Err(Error::InvalidValue) };
+        out.put(address)
     }
 
     fn cuGraphAddNode(out: Out<usize>, graph: usize, before: In<usize>, count: usize, params: Out<NodeParams>) {

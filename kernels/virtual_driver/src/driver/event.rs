@@ -218,8 +218,8 @@ pub fn elapsed_ms(start: &Event, end: &Event) -> Result<f32> {
 /// # Errors
 /// `InvalidValue` where the node is of another kind.
 pub fn of_node(node: &node::Node) -> Result<Handle> {
-    match node.work() {
-        Work::Record(event) | Work::AwaitEvent(event) => Ok(event.handle),
-        _ => Err(Error::InvalidValue),
-    }
+    let (Work::Record(event) | Work::AwaitEvent(event)) = node.work() else {
+        return Err(Error::InvalidValue);
+    };
+    Ok(event.handle)
 }

@@ -74,16 +74,13 @@ pub enum Work {
 impl Work {
     /// What has to hold before the work can start, beyond the order of its stream.
     pub fn gate(&self) -> Option<Box<dyn Fn() -> bool + Send>> {
-        match self {
-            Work::Await(mark) => {
-                let mark = Arc::clone(mark);
-                Some(Box::new(move || mark.is_reached()))
-            }
-            Work::WaitWord(wait) => {
-                let wait = *wait;
-                Some(Box::new(move || wait.is_over()))
-            }
-            _ => None,
+        if let Work::Await(mark) = self {
+            let mark = Arc::clone(mark);
+            Some(Box::new(move || mark.is_reached()))
+        } else if let Work::WaitWord(wait) = *self {
+            Some(Box::new(move || wait.is_over()))
+        } else {
+            None
         }
     }
 

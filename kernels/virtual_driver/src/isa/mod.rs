@@ -13,9 +13,9 @@ pub mod table;
 pub mod tensor;
 
 pub use op::{
-    BarrierKind, Builtin, CallPlan, Clock, Cond, Inst, Op, P, Packing, Passed, R, ShuffleMode, VoteMode,
-    Width,
+    BarrierKind, Builtin, CallPlan, Clock, Cond, GroupOp, Inst, Op, P, Packing, Passed, R, ShuffleMode,
+    VoteMode, Width,
 };
 pub use operands::Touch;
-pub use scalar::Scalar;
+pub use scalar::{Float, Scalar};
 pub use table::{Form, Mnemonic};

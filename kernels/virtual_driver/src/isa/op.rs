@@ -181,6 +181,24 @@ pub struct CallPlan {
     pub results: Vec<Passed>,
 }
 
+/// What lanes of a warp do once all that one of them names are there.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "fields are the operands the manual calls by the same letters")]
+pub enum GroupOp {
+    /// Warp barrier
+    Sync,
+    /// d = a of another lane; e = whether that lane was in range
+    Shuffle { mode: ShuffleMode, d: R, e: P, a: R, b: R, c: R },
+    /// d or e = vote
+    Vote { mode: VoteMode, d: R, e: P, c: Cond },
+    /// d = lanes with the same a; e = all have
+    Match { all: bool, wide: bool, d: R, e: P, a: R },
+    /// d = reduction of a
+    Redux { op: IntOp, d: R, a: R },
+    /// d = the lowest member; e = whether this lane is it
+    Elect { d: R, e: P },
+}
+
 /// An operation. Field `d` (and `e`) are written, the others read; R::NONE and P::NONE stand for what is absent.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "fields are the operands the manual calls by the same letters")]
@@ -267,20 +285,10 @@ pub enum Op {
     Fence,
     /// Block barrier
     Barrier { kind: BarrierKind, id: R, threads: R, d: R, e: P, c: Cond },
-    /// Warp barrier
-    SyncWarp { members: R },
-    /// d = a of another lane; e = whether that lane was in range
-    Shuffle { mode: ShuffleMode, d: R, e: P, a: R, b: R, c: R, members: R },
-    /// d or e = vote
-    Vote { mode: VoteMode, d: R, e: P, c: Cond, members: R },
-    /// d = lanes with the same a; e = all have
-    Match { all: bool, wide: bool, d: R, e: P, a: R, members: R },
-    /// d = reduction of a
-    Redux { op: IntOp, d: R, a: R, members: R },
+    /// What lanes with equal `members` do together
+    Group { op: GroupOp, members: R },
     /// d = lanes that run now
     ActiveMask { d: R },
-    /// d = the lowest member; e = whether this lane is it
-    Elect { d: R, e: P, members: R },
     /// d = clock
     ReadClock { clock: Clock, d: R },
     /// Tensor-core operation on fragments

@@ -1,7 +1,7 @@
 //! Which registers an operation reads and writes: the one place that lists every operand of every operation.
 
 use super::memory::{Address, Base};
-use super::op::{Op, P, R};
+use super::op::{GroupOp, Op, P, R};
 use super::tensor::Tensor;
 
 /// One operand, as a visitor meets it.
@@ -89,44 +89,69 @@ impl Visitor<'_> {
         }
     }
 
+    /// Sources before destinations: a register may be both.
+    fn touch<const A: usize, const B: usize, const C: usize, const D: usize>(
+        &mut self,
+        uses: [&mut R; A],
+        predicates: [&mut P; B],
+        defs: [&mut R; C],
+        outcomes: [&mut P; D],
+    ) {
+        self.uses(uses);
+        for p in predicates {
+            self.use_predicate(p);
+        }
+        self.defs(defs);
+        for p in outcomes {
+            self.def_predicate(p);
+        }
+    }
+
     fn op(&mut self, op: &mut Op) {
         match op {
-            Op::Move { d, a, .. } => self.unary(d, a),
+            Op::Move { d, a, .. } => self.touch([a], [], [d], []),
             Op::Int32 { d, a, b, c, .. }
             | Op::Int64 { d, a, b, c, .. }
             | Op::Lop3 { d, a, b, c, .. }
             | Op::MulWide { d, a, b, c, .. }
             | Op::Float32 { d, a, b, c, .. }
             | Op::Float64 { d, a, b, c, .. }
-            | Op::Half { d, a, b, c, .. } => {
-                self.uses([a, b, c]);
-                self.def(d);
+            | Op::Half { d, a, b, c, .. } => self.touch([a, b, c], [], [d], []),
+            Op::BitInsert { d, a, b, pos, len, .. } => self.touch([a, b, pos, len], [], [d], []),
+            Op::Carry { d, a, b, carry_in, carry_out, .. } => {
+                self.touch([a, b], [carry_in], [d], [carry_out]);
             }
-            Op::BitInsert { d, a, b, pos, len, .. } => {
-                self.uses([a, b, pos, len]);
-                self.def(d);
-            }
-            Op::Carry { .. }
-            | Op::Compare { .. }
-            | Op::TestFloat { .. }
-            | Op::IsSpace { .. }
-            | Op::Select { .. }
-            | Op::Predicate { .. } => self.predicates(op),
-            Op::Convert { .. } | Op::Pack { .. } | Op::Unpack { .. } => self.parts(op),
+            Op::Compare { d, e, a, b, c, .. } => self.touch([a, b], [&mut c.p], [], [d, e]),
+            Op::TestFloat { d, a, .. } | Op::IsSpace { d, a, .. } => self.touch([a], [], [], [d]),
+            Op::Select { d, a, b, c, .. } => self.touch([a, b], [&mut c.p], [d], []),
+            Op::Predicate { d, a, b, .. } => self.touch([], [&mut a.p, &mut b.p], [], [d]),
+            Op::Convert { d, a, b, .. } => self.touch([a, b], [], [d], []),
+            Op::Pack { d, parts, .. } => self.touch(parts.each_mut(), [], [d], []),
+            Op::Unpack { parts, a, .. } => self.touch([a], [], parts.each_mut(), []),
             Op::FrameAddress { d, .. } | Op::ActiveMask { d } | Op::ReadClock { d, .. } => self.def(d),
             Op::Tensor(tensor) => self.tensor(tensor),
-            Op::Load { .. }
-            | Op::Store { .. }
-            | Op::LoadParam { .. }
-            | Op::Atomic { .. }
-            | Op::CopyAsync { .. } => self.memory(op),
-            Op::Barrier { .. }
-            | Op::SyncWarp { .. }
-            | Op::Shuffle { .. }
-            | Op::Vote { .. }
-            | Op::Match { .. }
-            | Op::Redux { .. }
-            | Op::Elect { .. } => self.warp(op),
+            Op::Load { d, address, .. } => {
+                self.address(address);
+                self.defs(d);
+            }
+            Op::Store { a, address, .. } => {
+                self.address(address);
+                self.uses(a);
+            }
+            Op::LoadParam { d, .. } => self.defs(d),
+            Op::Atomic { d, b, c, address, .. } => {
+                self.address(address);
+                self.touch([b, c], [], [d], []);
+            }
+            Op::CopyAsync { source_bytes, to, from, .. } => {
+                self.address(to);
+                self.address(from);
+                self.uses([source_bytes]);
+            }
+            Op::Barrier { id, threads, d, e, c, .. } => {
+                self.touch([id, threads], [&mut c.p], [d], [e]);
+            }
+            Op::Group { op, members } => self.group(op, members),
             Op::BranchIndexed { index: a, .. } | Op::CallIndirect { address: a, .. } => self.uses([a]),
             Op::CopyCommit
             | Op::CopyWait { .. }
@@ -141,121 +166,14 @@ impl Visitor<'_> {
         }
     }
 
-    fn predicates(&mut self, op: &mut Op) {
+    fn group(&mut self, op: &mut GroupOp, members: &mut R) {
         match op {
-            Op::Carry { d, a, b, carry_in, carry_out, .. } => {
-                self.uses([a, b]);
-                self.use_predicate(carry_in);
-                self.def(d);
-                self.def_predicate(carry_out);
-            }
-            Op::Compare { d, e, a, b, c, .. } => {
-                self.uses([a, b]);
-                self.use_predicate(&mut c.p);
-                self.def_predicate(d);
-                self.def_predicate(e);
-            }
-            Op::TestFloat { d, a, .. } | Op::IsSpace { d, a, .. } => {
-                self.uses([a]);
-                self.def_predicate(d);
-            }
-            Op::Select { d, a, b, c, .. } => {
-                self.uses([a, b]);
-                self.use_predicate(&mut c.p);
-                self.def(d);
-            }
-            Op::Predicate { d, a, b, .. } => {
-                self.use_predicate(&mut a.p);
-                self.use_predicate(&mut b.p);
-                self.def_predicate(d);
-            }
-            other => unreachable!("{other:?} has no predicate operand"),
-        }
-    }
-
-    fn parts(&mut self, op: &mut Op) {
-        match op {
-            Op::Convert { d, a, b, .. } => {
-                self.uses([a, b]);
-                self.def(d);
-            }
-            Op::Pack { d, parts, .. } => {
-                self.uses(parts);
-                self.def(d);
-            }
-            Op::Unpack { parts, a, .. } => {
-                self.uses([a]);
-                self.defs(parts);
-            }
-            other => unreachable!("{other:?} has no parts"),
-        }
-    }
-
-    fn unary(&mut self, d: &mut R, a: &mut R) {
-        self.uses([a]);
-        self.def(d);
-    }
-
-    fn memory(&mut self, op: &mut Op) {
-        match op {
-            Op::Load { d, address, .. } => {
-                self.address(address);
-                self.defs(d);
-            }
-            Op::Store { a, address, .. } => {
-                self.address(address);
-                self.uses(a);
-            }
-            Op::LoadParam { d, .. } => self.defs(d),
-            Op::Atomic { d, b, c, address, .. } => {
-                self.address(address);
-                self.uses([b, c]);
-                self.def(d);
-            }
-            Op::CopyAsync { source_bytes, to, from, .. } => {
-                self.address(to);
-                self.address(from);
-                self.uses([source_bytes]);
-            }
-            other => unreachable!("{other:?} is no memory operation"),
-        }
-    }
-
-    fn warp(&mut self, op: &mut Op) {
-        match op {
-            Op::Barrier { id, threads, d, e, c, .. } => {
-                self.uses([id, threads]);
-                self.use_predicate(&mut c.p);
-                self.def(d);
-                self.def_predicate(e);
-            }
-            Op::SyncWarp { members } => self.uses([members]),
-            Op::Shuffle { d, e, a, b, c, members, .. } => {
-                self.uses([a, b, c, members]);
-                self.def(d);
-                self.def_predicate(e);
-            }
-            Op::Vote { d, e, c, members, .. } => {
-                self.uses([members]);
-                self.use_predicate(&mut c.p);
-                self.def(d);
-                self.def_predicate(e);
-            }
-            Op::Match { d, e, a, members, .. } => {
-                self.uses([a, members]);
-                self.def(d);
-                self.def_predicate(e);
-            }
-            Op::Redux { d, a, members, .. } => {
-                self.uses([a, members]);
-                self.def(d);
-            }
-            Op::Elect { d, e, members } => {
-                self.uses([members]);
-                self.def(d);
-                self.def_predicate(e);
-            }
-            other => unreachable!("{other:?} is no warp operation"),
+            GroupOp::Sync => self.uses([members]),
+            GroupOp::Shuffle { d, e, a, b, c, .. } => self.touch([a, b, c, members], [], [d], [e]),
+            GroupOp::Vote { d, e, c, .. } => self.touch([members], [&mut c.p], [d], [e]),
+            GroupOp::Match { d, e, a, .. } => self.touch([a, members], [], [d], [e]),
+            GroupOp::Redux { d, a, .. } => self.touch([a, members], [], [d], []),
+            GroupOp::Elect { d, e } => self.touch([members], [], [d], [e]),
         }
     }
 }

@@ -40,7 +40,37 @@ scalars! {
     U16x2 "u16x2" 4, S16x2 "s16x2" 4,
 }
 
+/// A floating-point type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each variant is the PTX type of the same name")]
+pub enum Float {
+    F16,
+    F16x2,
+    BF16,
+    BF16x2,
+    TF32,
+    F32,
+    F64,
+}
+
 impl Scalar {
+    /// Which floating-point type it is, if it is one.
+    #[inline]
+    pub fn float(self) -> Option<Float> {
+        match self {
+            Scalar::F16 => Some(Float::F16),
+            Scalar::F16x2 => Some(Float::F16x2),
+            Scalar::BF16 => Some(Float::BF16),
+            Scalar::BF16x2 => Some(Float::BF16x2),
+            Scalar::TF32 => Some(Float::TF32),
+            Scalar::F32 => Some(Float::F32),
+            Scalar::F64 => Some(Float::F64),
+            Scalar::Pred | Scalar::B8 | Scalar::B16 | Scalar::B32 | Scalar::B64 | Scalar::B128 => None,
+            Scalar::U8 | Scalar::U16 | Scalar::U32 | Scalar::U64 | Scalar::U16x2 => None,
+            Scalar::S8 | Scalar::S16 | Scalar::S32 | Scalar::S64 | Scalar::S16x2 => None,
+        }
+    }
+
     /// Bits of a value.
     pub fn bits(self) -> u32 {
         self.bytes() * 8
@@ -68,7 +98,7 @@ impl Scalar {
 
     /// A floating-point type.
     pub fn is_float(self) -> bool {
-        self.is_half() || matches!(self, Scalar::TF32 | Scalar::F32 | Scalar::F64)
+        self.float().is_some()
     }
 }
 

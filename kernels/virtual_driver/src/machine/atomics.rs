@@ -11,7 +11,7 @@ use super::observer::{AccessKind, BlockObserver};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use crate::isa::memory::{Address, AtomicKind, AtomicOp, MemorySpace};
-use crate::isa::{R, Scalar};
+use crate::isa::{Float, R, Scalar};
 
 /// The two values of a pair.
 fn halves(a: u64, b: u64, f: impl Fn(u32, u32) -> u32) -> u64 {
@@ -31,30 +31,32 @@ fn canonical(value: f32) -> u64 {
 fn add(ty: Scalar, global: bool, old: u64, b: u64) -> u64 {
     let f16 = |a, b| f32_to_f16(f16_to_f32(a) + f16_to_f32(b));
     let bf16 = |a, b| f32_to_bf16(bf16_to_f32(a) + bf16_to_f32(b));
-    match ty {
-        Scalar::F32 => {
+    match ty.float() {
+        Some(Float::F32) => {
             let (x, y) = (f32::from_bits(old as u32), f32::from_bits(b as u32));
             // On device memory f32 additions flush subnormals; on shared memory they do not.
             if global { canonical(flush(flush(x) + flush(y))) } else { canonical(x + y) }
         }
-        Scalar::F64 => {
+        Some(Float::F64) => {
             let sum = f64::from_bits(old) + f64::from_bits(b);
             if sum.is_nan() { 0x7FF8_0000_0000_0000 } else { sum.to_bits() }
         }
-        Scalar::F16 => u64::from(f16(old as u32 & 0xFFFF, b as u32 & 0xFFFF)),
-        Scalar::BF16 => u64::from(bf16(old as u32 & 0xFFFF, b as u32 & 0xFFFF)),
-        Scalar::F16x2 => halves(old, b, f16),
-        Scalar::BF16x2 => halves(old, b, bf16),
-        _ => old.wrapping_add(b),
+        Some(Float::F16) => u64::from(f16(old as u32 & 0xFFFF, b as u32 & 0xFFFF)),
+        Some(Float::BF16) => u64::from(bf16(old as u32 & 0xFFFF, b as u32 & 0xFFFF)),
+        Some(Float::F16x2) => halves(old, b, f16),
+        Some(Float::BF16x2) => halves(old, b, bf16),
+        Some(Float::TF32) | None => old.wrapping_add(b),
     }
 }
 
 /// The smaller of two values of the type: as wide integers that keep the order.
 fn is_less(ty: Scalar, a: u64, b: u64) -> bool {
-    match ty {
-        Scalar::S32 => (a as u32 as i32) < (b as u32 as i32),
-        Scalar::S64 => (a as i64) < (b as i64),
-        _ => a < b,
+    if ty == Scalar::S32 {
+        (a as u32 as i32) < (b as u32 as i32)
+    } else if ty == Scalar::S64 {
+        (a as i64) < (b as i64)
+    } else {
+        a < b
     }
 }
 

@@ -9,8 +9,8 @@ use super::lanes::{L64, LANES};
 use super::observer::{Access, AccessKind, BlockObserver, Synchronisation};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
+use crate::isa::R;
 use crate::isa::memory::{Address, MemorySpace};
-use crate::isa::{Op, R};
 
 /// Copies 4, 8 or 16 bytes, each by its own instruction.
 ///
@@ -136,32 +136,37 @@ impl Warp {
         }
     }
 
-    pub(super) fn copy_groups<B: BlockObserver>(
+    pub(super) fn close_copies<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
         block: &mut BlockSpace<B>,
-        op: &Op,
         lanes: u32,
     ) {
-        if let Op::CopyWait { pending, all } = op {
-            let (pending, all) = (*pending, *all);
-            self.note(context, block, Synchronisation::CopyWait { pending, all });
-            let base = block.shared_address();
-            let mut arrived: Vec<(usize, u32, usize)> = Vec::new();
-            self.copies.wait(lanes, pending, all, |lane, offset, data| {
-                if B::ON {
-                    arrived.push((lane, offset, data.len()));
-                }
-                let to = (base + u64::from(offset)) as *mut u8;
-                // SAFETY: the offset and size were checked against the block's shared memory when the copy was issued.
-                unsafe { copy_fixed(data.as_ptr(), to, data.len()) };
-            });
+        self.note(context, block, Synchronisation::CopyCommit);
+        self.copies.commit(lanes);
+    }
+
+    pub(super) fn await_copies<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        pending: u32,
+        all: bool,
+        lanes: u32,
+    ) {
+        self.note(context, block, Synchronisation::CopyWait { pending, all });
+        let base = block.shared_address();
+        let mut arrived: Vec<(usize, u32, usize)> = Vec::new();
+        self.copies.wait(lanes, pending, all, |lane, offset, data| {
             if B::ON {
-                self.tell_arrivals(context, block, &arrived);
+                arrived.push((lane, offset, data.len()));
             }
-        } else {
-            self.note(context, block, Synchronisation::CopyCommit);
-            self.copies.commit(lanes);
+            let to = (base + u64::from(offset)) as *mut u8;
+            // SAFETY: the offset and size were checked against the block's shared memory when the copy was issued.
+            unsafe { copy_fixed(data.as_ptr(), to, data.len()) };
+        });
+        if B::ON {
+            self.tell_arrivals(context, block, &arrived);
         }
     }
 }

@@ -5,57 +5,132 @@ use super::lanes::convert::{Lanes, convert_pair, convert32, convert64};
 use super::lanes::{self, L32, L64, compare, float32, float64, half, int32, int64};
 use super::warp::Warp;
 use super::{LOCAL_WINDOW, PARAM_WINDOW, SHARED_WINDOW};
-use crate::isa::arith::{CompareType, HalfType, Logic};
+use crate::isa::arith::{
+    CompareType, Comparison, FloatClass, FloatMode, FloatOp, HalfOp, HalfType, IntOp, Logic,
+};
 use crate::isa::memory::MemorySpace;
-use crate::isa::{Clock, Op, P, R, Scalar, Width};
+use crate::isa::{Clock, Cond, P, R, Scalar, Width};
 
 impl Warp {
-    /// The operations most kernels consist of.
     #[inline(always)]
-    pub(super) fn frequent(&mut self, context: &Context<'_>, op: &Op, lanes: u32) {
-        let isa = context.isa;
-        match op {
-            Op::Int32 { op, d, a, b, c } => {
-                let mut out = L32::ZERO;
-                int32::int32(isa, *op, &mut out, self.r32(*a), self.r32(*b), self.r32(*c));
-                self.write32(context, *d, lanes, &out);
+    pub(super) fn int32(&mut self, context: &Context<'_>, lanes: u32, op: IntOp, [d, a, b, c]: [R; 4]) {
+        let mut out = L32::ZERO;
+        int32::int32(context.isa, op, &mut out, self.r32(a), self.r32(b), self.r32(c));
+        self.write32(context, d, lanes, &out);
+    }
+
+    #[inline(always)]
+    pub(super) fn int64(&mut self, context: &Context<'_>, lanes: u32, op: IntOp, [d, a, b, c]: [R; 4]) {
+        let mut out = L64::ZERO;
+        int64::int64(context.isa, op, &mut out, self.r64(a), self.r64(b), self.r64(c));
+        self.write64(context, d, lanes, &out);
+    }
+
+    #[inline(always)]
+    pub(super) fn float32(
+        &mut self,
+        context: &Context<'_>,
+        lanes: u32,
+        op: FloatOp,
+        mode: FloatMode,
+        [d, a, b, c]: [R; 4],
+    ) {
+        let mut out = L32::ZERO;
+        float32::float32(context.isa, op, mode, &mut out, self.r32(a), self.r32(b), self.r32(c));
+        self.write32(context, d, lanes, &out);
+    }
+
+    #[inline(always)]
+    pub(super) fn float64(
+        &mut self,
+        context: &Context<'_>,
+        lanes: u32,
+        op: FloatOp,
+        mode: FloatMode,
+        [d, a, b, c]: [R; 4],
+    ) {
+        let mut out = L64::ZERO;
+        float64::float64(context.isa, op, mode, &mut out, self.r64(a), self.r64(b), self.r64(c));
+        self.write64(context, d, lanes, &out);
+    }
+
+    #[inline(always)]
+    pub(super) fn half(
+        &mut self,
+        context: &Context<'_>,
+        lanes: u32,
+        (op, ty, mode): (HalfOp, HalfType, FloatMode),
+        [d, a, b, c]: [R; 4],
+    ) {
+        let mut out = L32::ZERO;
+        half::half(context.isa, op, ty, mode, &mut out, [self.r32(a), self.r32(b), self.r32(c)]);
+        self.write32(context, d, lanes, &out);
+    }
+
+    #[inline(always)]
+    pub(super) fn multiply_wide(
+        &mut self,
+        context: &Context<'_>,
+        lanes: u32,
+        signed: bool,
+        [d, a, b, c]: [R; 4],
+    ) {
+        let mut out = L64::ZERO;
+        int64::multiply_wide(context.isa, signed, &mut out, self.r32(a), self.r32(b), self.r64(c));
+        self.write64(context, d, lanes, &out);
+    }
+
+    #[inline(always)]
+    pub(super) fn lop3(&mut self, context: &Context<'_>, lanes: u32, table: u8, [d, a, b, c]: [R; 4]) {
+        let mut out = L32::ZERO;
+        int32::lop3(context.isa, table, &mut out, self.r32(a), self.r32(b), self.r32(c));
+        self.write32(context, d, lanes, &out);
+    }
+
+    #[inline(always)]
+    pub(super) fn bit_insert(
+        &mut self,
+        context: &Context<'_>,
+        lanes: u32,
+        width: Width,
+        d: R,
+        [a, b, pos, len]: [R; 4],
+    ) {
+        let (isa, pos, len) = (context.isa, self.r32(pos), self.r32(len));
+        if width == Width::W32 {
+            let mut out = L32::ZERO;
+            int32::insert32(isa, &mut out, self.r32(a), self.r32(b), pos, len);
+            self.write32(context, d, lanes, &out);
+        } else {
+            let mut out = L64::ZERO;
+            int64::insert64(isa, &mut out, self.r64(a), self.r64(b), pos, len);
+            self.write64(context, d, lanes, &out);
+        }
+    }
+
+    /// The lanes where it holds; for pairs the low halves, then the high ones.
+    #[inline(always)]
+    pub(super) fn compare(
+        &self,
+        context: &Context<'_>,
+        ty: CompareType,
+        cmp: Comparison,
+        ftz: bool,
+        a: R,
+        b: R,
+    ) -> (u32, u32) {
+        match ty {
+            CompareType::U64 | CompareType::S64 | CompareType::F64 => {
+                (compare::compare64(context.isa, ty, cmp, self.r64(a), self.r64(b)), 0)
             }
-            Op::Int64 { op, d, a, b, c } => {
-                let mut out = L64::ZERO;
-                int64::int64(isa, *op, &mut out, self.r64(*a), self.r64(*b), self.r64(*c));
-                self.write64(context, *d, lanes, &out);
+            CompareType::U32 | CompareType::S32 | CompareType::F32 | CompareType::Half(_) => {
+                compare::compare32(context.isa, ty, cmp, ftz, self.r32(a), self.r32(b))
             }
-            Op::Float32 { op, mode, d, a, b, c } => {
-                let mut out = L32::ZERO;
-                float32::float32(isa, *op, *mode, &mut out, self.r32(*a), self.r32(*b), self.r32(*c));
-                self.write32(context, *d, lanes, &out);
-            }
-            Op::MulWide { signed, d, a, b, c } => {
-                let mut out = L64::ZERO;
-                int64::multiply_wide(isa, *signed, &mut out, self.r32(*a), self.r32(*b), self.r64(*c));
-                self.write64(context, *d, lanes, &out);
-            }
-            Op::Compare { ty, cmp, ftz, logic, d, e, a, b, c } => {
-                let (first, second) = match ty {
-                    CompareType::U64 | CompareType::S64 | CompareType::F64 => {
-                        (compare::compare64(isa, *ty, *cmp, self.r64(*a), self.r64(*b)), 0)
-                    }
-                    CompareType::U32 | CompareType::S32 | CompareType::F32 | CompareType::Half(_) => {
-                        compare::compare32(isa, *ty, *cmp, *ftz, self.r32(*a), self.r32(*b))
-                    }
-                };
-                self.compared(*ty, *logic, lanes, (*d, *e), (first, second), self.condition(*c));
-            }
-            Op::Select { width, d, a, b, c } => {
-                self.select(context, *width, *d, *a, *b, self.condition(*c), lanes)
-            }
-            Op::Move { width, d, a } => self.move_register(context, *width, *d, *a, lanes),
-            other => unreachable!("{other:?} is not a frequent operation"),
         }
     }
 
     #[inline(always)]
-    fn compared(
+    pub(super) fn compared(
         &mut self,
         ty: CompareType,
         logic: Logic,
@@ -72,7 +147,16 @@ impl Warp {
 
     #[expect(clippy::too_many_arguments, reason = "operands of one instruction")]
     #[inline(always)]
-    fn select(&mut self, context: &Context<'_>, width: Width, d: R, a: R, b: R, c: u32, mask: u32) {
+    pub(super) fn select(
+        &mut self,
+        context: &Context<'_>,
+        width: Width,
+        d: R,
+        a: R,
+        b: R,
+        c: u32,
+        mask: u32,
+    ) {
         match width {
             Width::W32 => {
                 let mut out = L32::ZERO;
@@ -88,7 +172,7 @@ impl Warp {
     }
 
     #[inline(always)]
-    fn move_register(&mut self, context: &Context<'_>, width: Width, d: R, a: R, lanes: u32) {
+    pub(super) fn move_register(&mut self, context: &Context<'_>, width: Width, d: R, a: R, lanes: u32) {
         match width {
             Width::W32 => {
                 let value = *self.r32(a);
@@ -108,99 +192,50 @@ impl Warp {
     }
 
     #[inline(always)]
-    pub(super) fn other(&mut self, context: &Context<'_>, op: &Op, mask: u32) {
-        match op {
-            Op::Float64 { .. } | Op::Half { .. } | Op::Lop3 { .. } | Op::BitInsert { .. } => {
-                self.arithmetic(context, op, mask)
-            }
-            Op::Carry { width, subtract, d, a, b, carry_in, carry_out } => {
-                self.carry(context, mask, *width, *subtract, [*d, *a, *b], (*carry_in, *carry_out))
-            }
-            Op::TestFloat { class, wide, d, a } => {
-                let holds = if *wide {
-                    compare::classify64(*class, self.r64(*a))
-                } else {
-                    compare::classify32(*class, self.r32(*a))
-                };
-                self.write_predicate(*d, mask, holds);
-            }
-            Op::Predicate { logic, d, a, b } => {
-                let value = combine(*logic, self.condition(*a), self.condition(*b));
-                self.write_predicate(*d, mask, value);
-            }
-            Op::Convert { how, d, a, b } => self.convert(context, mask, *how, *d, *a, *b),
-            Op::Pack { how, d, parts } => self.pack(context, mask, *how, *d, *parts),
-            Op::Unpack { how, parts, a } => self.unpack(context, mask, *how, *parts, *a),
-            Op::FrameAddress { d, offset } => {
-                let value = L64([u64::from(self.f.local + offset); 32]);
-                self.write64(context, *d, mask, &value);
-            }
-            Op::IsSpace { space, d, a } => {
-                let holds = self.r64(*a).0.iter().enumerate().fold(0, |bits, (lane, &address)| {
-                    bits | u32::from(lies_in(context, *space, address)) << lane
-                });
-                self.write_predicate(*d, mask, holds);
-            }
-            Op::ReadClock { clock, d } => match clock {
-                Clock::Clock => self.write32(context, *d, mask, &L32([self.steps as u32; 32])),
-                Clock::ClockHi => self.write32(context, *d, mask, &L32([(self.steps >> 32) as u32; 32])),
-                Clock::Clock64 | Clock::GlobalTimer => {
-                    self.write64(context, *d, mask, &L64([self.steps; 32]))
-                }
-            },
-            other => unreachable!("{other:?} is handled elsewhere"),
-        }
+    pub(super) fn test_float(&mut self, lanes: u32, class: FloatClass, wide: bool, d: P, a: R) {
+        let holds = if wide {
+            compare::classify64(class, self.r64(a))
+        } else {
+            compare::classify32(class, self.r32(a))
+        };
+        self.write_predicate(d, lanes, holds);
     }
 
     #[inline(always)]
-    fn arithmetic(&mut self, context: &Context<'_>, op: &Op, mask: u32) {
-        let isa = context.isa;
-        match op {
-            Op::Float64 { op, mode, d, a, b, c } => {
-                let mut out = L64::ZERO;
-                float64::float64(isa, *op, *mode, &mut out, self.r64(*a), self.r64(*b), self.r64(*c));
-                self.write64(context, *d, mask, &out);
+    pub(super) fn predicate(&mut self, lanes: u32, logic: Logic, d: P, a: Cond, b: Cond) {
+        let value = combine(logic, self.condition(a), self.condition(b));
+        self.write_predicate(d, lanes, value);
+    }
+
+    #[inline(always)]
+    pub(super) fn frame_address(&mut self, context: &Context<'_>, lanes: u32, d: R, offset: u32) {
+        let value = L64([u64::from(self.f.local + offset); 32]);
+        self.write64(context, d, lanes, &value);
+    }
+
+    #[inline(always)]
+    pub(super) fn is_space(&mut self, context: &Context<'_>, lanes: u32, space: MemorySpace, d: P, a: R) {
+        let holds = self
+            .r64(a)
+            .0
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (lane, &address)| bits | u32::from(lies_in(context, space, address)) << lane);
+        self.write_predicate(d, lanes, holds);
+    }
+
+    #[inline(always)]
+    pub(super) fn read_clock(&mut self, context: &Context<'_>, lanes: u32, clock: Clock, d: R) {
+        match clock {
+            Clock::Clock => self.write32(context, d, lanes, &L32([self.steps as u32; 32])),
+            Clock::ClockHi => self.write32(context, d, lanes, &L32([(self.steps >> 32) as u32; 32])),
+            Clock::Clock64 | Clock::GlobalTimer => {
+                self.write64(context, d, lanes, &L64([self.steps; 32]));
             }
-            Op::Half { op, ty, mode, d, a, b, c } => {
-                let mut out = L32::ZERO;
-                half::half(isa, *op, *ty, *mode, &mut out, [self.r32(*a), self.r32(*b), self.r32(*c)]);
-                self.write32(context, *d, mask, &out);
-            }
-            Op::Lop3 { table, d, a, b, c } => {
-                let mut out = L32::ZERO;
-                int32::lop3(isa, *table, &mut out, self.r32(*a), self.r32(*b), self.r32(*c));
-                self.write32(context, *d, mask, &out);
-            }
-            Op::BitInsert { width, d, a, b, pos, len } => {
-                if *width == Width::W32 {
-                    let mut out = L32::ZERO;
-                    int32::insert32(
-                        isa,
-                        &mut out,
-                        self.r32(*a),
-                        self.r32(*b),
-                        self.r32(*pos),
-                        self.r32(*len),
-                    );
-                    self.write32(context, *d, mask, &out);
-                } else {
-                    let mut out = L64::ZERO;
-                    int64::insert64(
-                        isa,
-                        &mut out,
-                        self.r64(*a),
-                        self.r64(*b),
-                        self.r32(*pos),
-                        self.r32(*len),
-                    );
-                    self.write64(context, *d, mask, &out);
-                }
-            }
-            other => unreachable!("{other:?} is handled elsewhere"),
         }
     }
 
-    fn carry(
+    pub(super) fn carry(
         &mut self,
         context: &Context<'_>,
         mask: u32,
@@ -225,7 +260,7 @@ impl Warp {
         self.write_predicate(carry_out, mask, out);
     }
 
-    fn convert(
+    pub(super) fn convert(
         &mut self,
         context: &Context<'_>,
         mask: u32,

@@ -3,7 +3,7 @@
 use super::block::{BlockSpace, Pause};
 use super::context::Context;
 use super::fragments::Wait;
-use super::lanes::Isa;
+use super::lanes::{Isa, L32, LANES};
 use super::load_store::Elements;
 use super::observer::{BlockObserver, Synchronisation};
 use super::trap::{Fault, TrapKind};
@@ -133,52 +133,96 @@ impl Warp {
         lanes: u32,
     ) -> Stepped {
         match op {
-            Op::Move { .. }
-            | Op::Int32 { .. }
-            | Op::Int64 { .. }
-            | Op::Float32 { .. }
-            | Op::Compare { .. }
-            | Op::Select { .. }
-            | Op::MulWide { .. } => self.frequent(context, op, lanes),
-            Op::Load { .. }
-            | Op::Store { .. }
-            | Op::LoadParam { .. }
-            | Op::Atomic { .. }
-            | Op::CopyAsync { .. } => self.touch(context, block, op, lanes)?,
+            Op::Move { width, d, a } => self.move_register(context, *width, *d, *a, lanes),
+            Op::Int32 { op, d, a, b, c } => self.int32(context, lanes, *op, [*d, *a, *b, *c]),
+            Op::Int64 { op, d, a, b, c } => self.int64(context, lanes, *op, [*d, *a, *b, *c]),
+            Op::BitInsert { width, d, a, b, pos, len } => {
+                self.bit_insert(context, lanes, *width, *d, [*a, *b, *pos, *len])
+            }
+            Op::MulWide { signed, d, a, b, c } => {
+                self.multiply_wide(context, lanes, *signed, [*d, *a, *b, *c])
+            }
+            Op::Carry { width, subtract, d, a, b, carry_in, carry_out } => {
+                self.carry(context, lanes, *width, *subtract, [*d, *a, *b], (*carry_in, *carry_out))
+            }
+            Op::Lop3 { table, d, a, b, c } => self.lop3(context, lanes, *table, [*d, *a, *b, *c]),
+            Op::Float32 { op, mode, d, a, b, c } => {
+                self.float32(context, lanes, *op, *mode, [*d, *a, *b, *c])
+            }
+            Op::Float64 { op, mode, d, a, b, c } => {
+                self.float64(context, lanes, *op, *mode, [*d, *a, *b, *c])
+            }
+            Op::Half { op, ty, mode, d, a, b, c } => {
+                self.half(context, lanes, (*op, *ty, *mode), [*d, *a, *b, *c])
+            }
+            Op::Compare { ty, cmp, ftz, logic, d, e, a, b, c } => {
+                let holds = self.compare(context, *ty, *cmp, *ftz, *a, *b);
+                self.compared(*ty, *logic, lanes, (*d, *e), holds, self.condition(*c));
+            }
+            Op::TestFloat { class, wide, d, a } => self.test_float(lanes, *class, *wide, *d, *a),
+            Op::Select { width, d, a, b, c } => {
+                self.select(context, *width, *d, *a, *b, self.condition(*c), lanes)
+            }
+            Op::Predicate { logic, d, a, b } => self.predicate(lanes, *logic, *d, *a, *b),
+            Op::Convert { how, d, a, b } => self.convert(context, lanes, *how, *d, *a, *b),
+            Op::Pack { how, d, parts } => self.pack(context, lanes, *how, *d, *parts),
+            Op::Unpack { how, parts, a } => self.unpack(context, lanes, *how, *parts, *a),
+            Op::FrameAddress { d, offset } => self.frame_address(context, lanes, *d, *offset),
+            Op::IsSpace { space, d, a } => self.is_space(context, lanes, *space, *d, *a),
+            Op::Load { space, bytes, signed, count, volatile, d, address } => {
+                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
+                self.load(context, block, lanes, *space, *volatile, elements, address)?;
+            }
+            Op::Store { space, bytes, count, volatile, a, address } => {
+                let elements = Elements { bytes: *bytes, signed: false, count: *count, registers: *a };
+                self.store(context, block, lanes, *space, *volatile, elements, address)?;
+            }
+            Op::LoadParam { bytes, signed, count, d, offset } => {
+                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
+                self.load_param(context, lanes, elements, *offset)?;
+            }
+            Op::Atomic { space, op, d, b, c, address } => {
+                self.atomic(context, block, lanes, *space, *op, [*d, *b, *c], address)?;
+            }
+            Op::CopyAsync { bytes, source_bytes, to, from } => {
+                self.copy_async(context, block, lanes, (*bytes).into(), *source_bytes, to, from)?;
+            }
+            Op::CopyCommit => self.close_copies(context, block, lanes),
+            Op::CopyWait { pending, all } => self.await_copies(context, block, *pending, *all, lanes),
             Op::Branch { target } => {
                 self.branch(lanes, *target);
                 return Ok(());
             }
-            Op::Tensor(tensor) => return self.multiply_together(context, block, lanes, tensor),
-            Op::BranchIndexed { .. }
-            | Op::Call { .. }
-            | Op::CallIndirect { .. }
-            | Op::CallBuiltin { .. }
-            | Op::Return
-            | Op::Exit
-            | Op::Trap => return self.transfer(context, block, op, lanes),
-            Op::Barrier { .. }
-            | Op::SyncWarp { .. }
-            | Op::Shuffle { .. }
-            | Op::Vote { .. }
-            | Op::Match { .. }
-            | Op::Redux { .. }
-            | Op::ActiveMask { .. }
-            | Op::Elect { .. } => return self.together(context, block, op, lanes),
-            Op::CopyCommit | Op::CopyWait { .. } => self.copy_groups(context, block, op, lanes),
+            Op::BranchIndexed { index, targets } => return self.branch_indexed(lanes, *index, targets),
+            Op::Call { function, plan } => return self.call_direct(context, block, lanes, *function, plan),
+            Op::CallIndirect { address, plan } => {
+                return self.call_indirect(context, block, lanes, *address, plan);
+            }
+            Op::CallBuiltin { builtin, plan } => self.builtin(context, block, *builtin, plan, lanes)?,
+            Op::Return => {
+                self.leave(context, block, lanes);
+                return Ok(());
+            }
+            Op::Exit => {
+                self.exit(context, block, lanes);
+                return Ok(());
+            }
+            Op::Trap => {
+                let kind = TrapKind::IllegalInstruction;
+                return Err(Fault::new(kind, lanes.trailing_zeros(), "the program trapped"));
+            }
             Op::Yield => return self.step_aside(),
             Op::Fence => self.fence(context, block),
-            Op::BitInsert { .. }
-            | Op::Carry { .. }
-            | Op::Lop3 { .. }
-            | Op::Float64 { .. }
-            | Op::Half { .. } => self.other(context, op, lanes),
-            Op::TestFloat { .. } | Op::Predicate { .. } | Op::Convert { .. } | Op::Pack { .. } => {
-                self.other(context, op, lanes)
+            Op::Barrier { kind, id, threads, c, .. } => {
+                return self.barrier(context, block, lanes, *kind, *id, *threads, self.condition(*c));
             }
-            Op::Unpack { .. } | Op::FrameAddress { .. } | Op::IsSpace { .. } | Op::ReadClock { .. } => {
-                self.other(context, op, lanes)
+            Op::Group { op, members } => {
+                self.together(context, block, *op, *members, lanes);
+                return Ok(());
             }
+            Op::ActiveMask { d } => self.write32(context, *d, lanes, &L32([lanes; LANES])),
+            Op::ReadClock { clock, d } => self.read_clock(context, lanes, *clock, *d),
+            Op::Tensor(tensor) => return self.multiply_together(context, block, lanes, tensor),
         }
         self.f.pc += 1;
         Ok(())
@@ -210,38 +254,6 @@ impl Warp {
     fn fence<B: BlockObserver>(&self, context: &Context<'_>, block: &mut BlockSpace<B>) {
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         self.note(context, block, Synchronisation::Fence);
-    }
-
-    /// Operations that read or write memory.
-    #[inline(always)]
-    fn touch<B: BlockObserver>(
-        &mut self,
-        context: &Context<'_>,
-        block: &mut BlockSpace<B>,
-        op: &Op,
-        lanes: u32,
-    ) -> Stepped {
-        match op {
-            Op::Load { space, bytes, signed, count, volatile, d, address } => {
-                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
-                self.load(context, block, lanes, *space, *volatile, elements, address)
-            }
-            Op::Store { space, bytes, count, volatile, a, address } => {
-                let elements = Elements { bytes: *bytes, signed: false, count: *count, registers: *a };
-                self.store(context, block, lanes, *space, *volatile, elements, address)
-            }
-            Op::LoadParam { bytes, signed, count, d, offset } => {
-                let elements = Elements { bytes: *bytes, signed: *signed, count: *count, registers: *d };
-                self.load_param(context, lanes, elements, *offset)
-            }
-            Op::Atomic { space, op, d, b, c, address } => {
-                self.atomic(context, block, lanes, *space, *op, [*d, *b, *c], address)
-            }
-            Op::CopyAsync { bytes, source_bytes, to, from } => {
-                self.copy_async(context, block, lanes, (*bytes).into(), *source_bytes, to, from)
-            }
-            other => unreachable!("{other:?} touches no memory"),
-        }
     }
 
     pub(super) fn note<B: BlockObserver>(

@@ -9,53 +9,48 @@ use crate::isa::memory::MemorySpace;
 use crate::isa::{CallPlan, Op, R};
 
 impl Warp {
-    /// Operations that leave the straight line; they set where the lanes go on themselves.
-    pub(super) fn transfer<B: BlockObserver>(
+    pub(super) fn call_direct<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
         block: &mut BlockSpace<B>,
-        op: &Op,
         lanes: u32,
+        function: u32,
+        plan: &CallPlan,
     ) -> Result<(), Box<Fault>> {
-        match op {
-            Op::BranchIndexed { index, targets } => self.branch_indexed(lanes, *index, targets)?,
-            Op::Call { function, plan } => {
-                self.narrow_to(lanes);
-                self.call(context, *function, plan)?;
-                self.tell_call(context, block, plan);
-                self.reschedule();
-            }
-            Op::CallIndirect { address, plan } => {
-                self.call_indirect(context, lanes, *address, plan)?;
-                self.tell_call(context, block, plan);
-                self.reschedule();
-            }
-            Op::CallBuiltin { builtin, plan } => {
-                self.builtin(context, block, *builtin, plan, lanes)?;
-                self.f.pc += 1;
-            }
-            Op::Return if !self.f.callers.is_empty() => {
-                self.narrow_to(lanes);
-                let call = self.f.callers.last().map_or(0, |frame| frame.call);
-                if let Op::Call { plan, .. } | Op::CallIndirect { plan, .. } =
-                    &context.program.code[call as usize].op
-                {
-                    self.tell_return(context, block, plan);
-                    self.return_to(plan);
-                }
-                self.reschedule();
-            }
-            Op::Return | Op::Exit => self.exit(context, block, lanes),
-            other => {
-                debug_assert!(matches!(other, Op::Trap), "{other:?} is no transfer");
-                return Err(Fault::new(
-                    TrapKind::IllegalInstruction,
-                    lanes.trailing_zeros(),
-                    "the program trapped",
-                ));
-            }
-        }
+        self.narrow_to(lanes);
+        self.call_and_tell(context, block, function, plan)
+    }
+
+    fn call_and_tell<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        function: u32,
+        plan: &CallPlan,
+    ) -> Result<(), Box<Fault>> {
+        self.call(context, function, plan)?;
+        self.tell_call(context, block, plan);
+        self.reschedule();
         Ok(())
+    }
+
+    /// Leaves the function; out of a kernel's outermost function that ends the lanes.
+    pub(super) fn leave<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        lanes: u32,
+    ) {
+        let Some(call) = self.f.callers.last().map(|frame| frame.call) else {
+            return self.exit(context, block, lanes);
+        };
+        self.narrow_to(lanes);
+        if let Op::Call { plan, .. } | Op::CallIndirect { plan, .. } = &context.program.code[call as usize].op
+        {
+            self.tell_return(context, block, plan);
+            self.return_to(plan);
+        }
+        self.reschedule();
     }
 
     /// Keeps the lanes of `alike` here; the others of `lanes` come back to this instruction.
@@ -69,7 +64,7 @@ impl Warp {
         }
     }
 
-    fn branch_indexed(&mut self, lanes: u32, index: R, targets: &[u32]) -> Result<(), Box<Fault>> {
+    pub(super) fn branch_indexed(&mut self, lanes: u32, index: R, targets: &[u32]) -> Result<(), Box<Fault>> {
         let first = lanes.trailing_zeros();
         let wanted = self.r32(index).0;
         let chosen = wanted[first as usize];
@@ -84,9 +79,10 @@ impl Warp {
         Ok(())
     }
 
-    fn call_indirect(
+    pub(super) fn call_indirect<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
+        block: &mut BlockSpace<B>,
         lanes: u32,
         address: R,
         plan: &CallPlan,
@@ -106,7 +102,7 @@ impl Warp {
         }
         let alike = (0..32).filter(|&lane| pointers[lane] == pointer).fold(0, |mask, lane| mask | 1 << lane);
         self.take_turns(lanes, alike & lanes);
-        self.call(context, function, plan)
+        self.call_and_tell(context, block, function, plan)
     }
 
     /// The function just entered has a fresh frame, and its arguments in it.
@@ -166,7 +162,12 @@ impl Warp {
         }
     }
 
-    fn exit<B: BlockObserver>(&mut self, context: &Context<'_>, block: &mut BlockSpace<B>, lanes: u32) {
+    pub(super) fn exit<B: BlockObserver>(
+        &mut self,
+        context: &Context<'_>,
+        block: &mut BlockSpace<B>,
+        lanes: u32,
+    ) {
         if B::ON {
             let mut site = self.site(context);
             site.mask = lanes;

@@ -8,7 +8,7 @@ use super::observer::{BlockObserver, LaneError, Synchronisation};
 use super::trap::{Fault, TrapKind};
 use super::warp::Warp;
 use crate::isa::arith::IntOp;
-use crate::isa::{BarrierKind, Op, R, ShuffleMode, VoteMode};
+use crate::isa::{BarrierKind, GroupOp, R, ShuffleMode, VoteMode};
 
 type Done = Result<(), Box<Fault>>;
 
@@ -57,41 +57,28 @@ impl Warp {
         self.meet(lanes, all).then_some(groups)
     }
 
+    /// The lanes whose `members` are all here act, the others wait.
     pub(super) fn together<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
         block: &mut BlockSpace<B>,
-        op: &Op,
+        op: GroupOp,
+        members: R,
         lanes: u32,
-    ) -> Done {
-        match op {
-            Op::Barrier { kind, id, threads, c, .. } => {
-                return self.barrier(context, block, lanes, *kind, *id, *threads, self.condition(*c));
-            }
-            Op::ActiveMask { d } => self.write32(context, *d, lanes, &L32([lanes; LANES])),
-            Op::SyncWarp { members }
-            | Op::Shuffle { members, .. }
-            | Op::Vote { members, .. }
-            | Op::Match { members, .. }
-            | Op::Redux { members, .. }
-            | Op::Elect { members, .. } => {
-                let Some(groups) = self.groups(lanes, *members) else { return Ok(()) };
-                for (members, group) in groups {
-                    self.report(context, block, op, members, group);
-                    self.group_op(context, op, group & members, group);
-                }
-            }
-            other => unreachable!("{other:?} is no warp operation"),
+    ) {
+        let Some(groups) = self.groups(lanes, members) else { return };
+        for (members, group) in groups {
+            self.report(context, block, op, members, group);
+            self.group_op(context, op, group & members, group);
         }
         self.f.pc += 1;
-        Ok(())
     }
 
     fn report<B: BlockObserver>(
         &self,
         context: &Context<'_>,
         block: &mut BlockSpace<B>,
-        op: &Op,
+        op: GroupOp,
         members: u32,
         group: u32,
     ) {
@@ -110,8 +97,8 @@ impl Warp {
             if others != 0 && unnamed == 0 {
                 observer.wrong_lanes(&site, members, others, LaneError::OtherMask);
             }
-            if let Op::Shuffle { mode, b, c, .. } = op {
-                let ended = self.ended_sources(*mode, *b, *c, group, members);
+            if let GroupOp::Shuffle { mode, b, c, .. } = op {
+                let ended = self.ended_sources(mode, b, c, group, members);
                 if ended != 0 {
                     observer.wrong_lanes(&site, members, ended, LaneError::SourceEnded);
                 }
@@ -120,27 +107,26 @@ impl Warp {
     }
 
     /// One operation for the lanes of a group; `active` are those that are members.
-    fn group_op(&mut self, context: &Context<'_>, op: &Op, active: u32, group: u32) {
+    fn group_op(&mut self, context: &Context<'_>, op: GroupOp, active: u32, group: u32) {
         match op {
-            Op::Shuffle { mode, d, e, a, b, c, .. } => {
-                let (values, valid) = self.shuffle(*mode, *a, *b, *c, group);
-                self.write32(context, *d, group, &values);
-                self.write_predicate(*e, group, valid);
+            GroupOp::Shuffle { mode, d, e, a, b, c, .. } => {
+                let (values, valid) = self.shuffle(mode, a, b, c, group);
+                self.write32(context, d, group, &values);
+                self.write_predicate(e, group, valid);
             }
-            Op::Vote { mode, d, e, c, .. } => {
-                let votes = self.condition(*c) & active;
+            GroupOp::Vote { mode, d, e, c, .. } => {
+                let votes = self.condition(c) & active;
                 let holds = match mode {
                     VoteMode::All => votes == active,
                     VoteMode::Any => votes != 0,
                     VoteMode::Uniform => votes == 0 || votes == active,
                     VoteMode::Ballot => false,
                 };
-                self.write32(context, *d, group, &L32([votes; LANES]));
-                self.write_predicate(*e, group, if holds { u32::MAX } else { 0 });
+                self.write32(context, d, group, &L32([votes; LANES]));
+                self.write_predicate(e, group, if holds { u32::MAX } else { 0 });
             }
-            Op::Match { all, wide, d, e, a, .. } => {
-                let value =
-                    |lane: usize| if *wide { self.r64(*a).0[lane] } else { self.r32(*a).0[lane].into() };
+            GroupOp::Match { all, wide, d, e, a, .. } => {
+                let value = |lane: usize| if wide { self.r64(a).0[lane] } else { self.r32(a).0[lane].into() };
                 let alike = |lane: usize| {
                     (0..LANES)
                         .filter(|&other| active >> other & 1 == 1 && value(other) == value(lane))
@@ -148,25 +134,24 @@ impl Warp {
                 };
                 let matches = L32(std::array::from_fn(alike));
                 let first = matches.0[(active.trailing_zeros() & 31) as usize];
-                if *all {
+                if all {
                     let holds = first == active;
-                    self.write32(context, *d, group, &L32([if holds { active } else { 0 }; LANES]));
-                    self.write_predicate(*e, group, if holds { u32::MAX } else { 0 });
+                    self.write32(context, d, group, &L32([if holds { active } else { 0 }; LANES]));
+                    self.write_predicate(e, group, if holds { u32::MAX } else { 0 });
                 } else {
-                    self.write32(context, *d, group, &matches);
+                    self.write32(context, d, group, &matches);
                 }
             }
-            Op::Redux { op, d, a, .. } => {
-                let value = self.reduce(context, *op, *a, active);
-                self.write32(context, *d, group, &L32([value; LANES]));
+            GroupOp::Redux { op, d, a, .. } => {
+                let value = self.reduce(context, op, a, active);
+                self.write32(context, d, group, &L32([value; LANES]));
             }
-            Op::Elect { d, e, .. } => {
+            GroupOp::Elect { d, e, .. } => {
                 let leader = active.trailing_zeros();
-                self.write32(context, *d, group, &L32([leader; LANES]));
-                self.write_predicate(*e, group, 1_u32.checked_shl(leader).unwrap_or(0));
+                self.write32(context, d, group, &L32([leader; LANES]));
+                self.write_predicate(e, group, 1_u32.checked_shl(leader).unwrap_or(0));
             }
-            Op::SyncWarp { .. } => {}
-            other => unreachable!("{other:?} is no operation of a group"),
+            GroupOp::Sync => {}
         }
     }
 
@@ -207,7 +192,7 @@ impl Warp {
     }
 
     #[expect(clippy::too_many_arguments, reason = "operands of one instruction")]
-    fn barrier<B: BlockObserver>(
+    pub(super) fn barrier<B: BlockObserver>(
         &mut self,
         context: &Context<'_>,
         block: &mut BlockSpace<B>,

@@ -242,3 +242,10 @@ pub enum Operand {
     /// `(a, b, ...)` of a call.
     Group(Vec<Operand>),
 }
+
+impl Operand {
+    /// The two of `a|b`; any other operand alone.
+    pub fn pair(&self) -> (&Operand, Option<&Operand>) {
+        if let Operand::Pair(first, second) = self { (first, Some(second)) } else { (self, None) }
+    }
+}

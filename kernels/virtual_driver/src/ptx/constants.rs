@@ -94,7 +94,9 @@ impl Parser {
                 self.expect(b')')?;
                 Ok(number)
             }
-            other => Err(Diagnostic::new(position, format!("expected a number, got {}", other.describe()))),
+            other @ (Token::Word(_) | Token::Dotted(_) | Token::Text(_) | Token::Mark(_) | Token::End) => {
+                Err(Diagnostic::new(position, format!("expected a number, got {}", other.describe())))
+            }
         }
     }
 
@@ -109,9 +111,10 @@ impl Parser {
                 self.advance();
             }
             let right = self.nested(|parser| parser.binary(precedence + 1))?;
-            let value = match (left, right) {
-                (Number::Int(left), Number::Int(right)) => apply(mark, left, right),
-                _ => None,
+            let value = if let (Number::Int(left), Number::Int(right)) = (left, right) {
+                apply(mark, left, right)
+            } else {
+                None
             };
             left =
                 Number::Int(value.ok_or_else(|| {
@@ -129,12 +132,13 @@ impl Parser {
     /// A constant expression that must be an integer.
     pub(super) fn integer(&mut self) -> Parsed<i64> {
         let position = self.position();
-        match self.number()? {
-            Number::Int(value) if value >= i128::from(i64::MIN) && value <= i128::from(u64::MAX) => {
-                Ok(value as i64)
-            }
-            other => Err(Diagnostic::new(position, format!("expected an integer of 64 bits, got {other}"))),
+        let number = self.number()?;
+        if let Number::Int(value) = number
+            && (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value)
+        {
+            return Ok(value as i64);
         }
+        Err(Diagnostic::new(position, format!("expected an integer of 64 bits, got {number}")))
     }
 
     /// An integer that fits 32 unsigned bits, as directives take.

@@ -67,21 +67,19 @@ mod tests {
         for function in &module.functions {
             let mut stack: Vec<&Statement> = function.body.iter().flatten().collect();
             while let Some(statement) = stack.pop() {
-                match statement {
-                    Statement::Block(inner) => stack.extend(inner),
-                    Statement::Instruction(instruction) => {
-                        let text = format!(".version 8.0\n.func f () {{\n{instruction};\n}}");
-                        let again = parse(&text).expect(&text);
-                        let Some([Statement::Instruction(back)]) = again.functions[0].body.as_deref() else {
-                            panic!("{text}")
-                        };
-                        assert_eq!(
-                            (&back.opcode, &back.modifiers, &back.operands),
-                            (&instruction.opcode, &instruction.modifiers, &instruction.operands)
-                        );
-                        seen += 1;
-                    }
-                    _ => {}
+                if let Statement::Block(inner) = statement {
+                    stack.extend(inner);
+                } else if let Statement::Instruction(instruction) = statement {
+                    let text = format!(".version 8.0\n.func f () {{\n{instruction};\n}}");
+                    let again = parse(&text).expect(&text);
+                    let Some([Statement::Instruction(back)]) = again.functions[0].body.as_deref() else {
+                        panic!("{text}")
+                    };
+                    assert_eq!(
+                        (&back.opcode, &back.modifiers, &back.operands),
+                        (&instruction.opcode, &instruction.modifiers, &instruction.operands)
+                    );
+                    seen += 1;
                 }
             }
         }
@@ -111,10 +109,7 @@ mod tests {
         let body = module.functions[0].body.as_ref().unwrap();
         let operands: Vec<_> = body
             .iter()
-            .filter_map(|s| match s {
-                Statement::Instruction(i) => Some(i.operands.clone()),
-                _ => None,
-            })
+            .filter_map(|s| if let Statement::Instruction(i) = s { Some(i.operands.clone()) } else { None })
             .collect();
         assert!(matches!(&operands[0][0], Operand::Group(g) if g.len() == 1));
         assert!(matches!(&operands[1][0], Operand::Pair(..)));

@@ -84,9 +84,8 @@ impl Parser {
             }
             "pragma" => {
                 self.advance();
-                let texts = self.list(b';', |parser| match parser.advance() {
-                    Token::Text(text) => Ok(Some(text)),
-                    _ => Ok(None),
+                let texts = self.list(b';', |parser| {
+                    Ok(if let Token::Text(text) = parser.advance() { Some(text) } else { None })
                 })?;
                 module.pragmas.extend(texts.into_iter().flatten());
             }

@@ -128,7 +128,7 @@ impl Parser {
         if self.take(b'=') {
             initial = match self.initial()? {
                 Initial::List(items) => items,
-                single => vec![single],
+                single @ (Initial::Number(_) | Initial::Symbol { .. }) => vec![single],
             };
         }
         Ok(Variable {

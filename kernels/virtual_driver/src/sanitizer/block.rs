@@ -11,7 +11,7 @@ use super::shadow::{Mark, Shadow};
 use super::shared::{Issue, SharedState};
 use super::words::Ordering;
 use crate::isa::memory::MemorySpace;
-use crate::isa::{Op, R};
+use crate::isa::{GroupOp, Op, R};
 use crate::machine::{Access, AccessKind, BlockObserver, LaneError, Site, Synchronisation};
 
 /// See the module.
@@ -149,10 +149,8 @@ impl<'l> BlockWatch<'l> {
     /// Strong reads acquire what was published at their addresses.
     fn acquire(&mut self, releases: Option<&Releases>, site: &Site<'_>, access: &Access<'_>) {
         let op = &site.program.code[site.pc as usize].op;
-        let returns = match op {
-            Op::Atomic { d, .. } => *d != R::NONE,
-            _ => access.kind == AccessKind::Load,
-        };
+        let returns =
+            if let Op::Atomic { d, .. } = op { *d != R::NONE } else { access.kind == AccessKind::Load };
         let log = releases.unwrap_or(&self.shared_releases);
         if !access.volatile || !returns || log.is_empty() {
             return;
@@ -321,7 +319,7 @@ impl BlockObserver for BlockWatch<'_> {
             }
             Synchronisation::Arrive { id } => self.clocks.arrive(site.warp, id),
             Synchronisation::Warp { members } => {
-                if matches!(site.program.code[site.pc as usize].op, Op::SyncWarp { .. }) {
+                if matches!(site.program.code[site.pc as usize].op, Op::Group { op: GroupOp::Sync, .. }) {
                     self.clocks.meet_lanes(site.warp, members, site.live);
                 }
             }

@@ -85,10 +85,8 @@ impl BlockWatch<'_> {
                 verb(access.kind),
                 access.bytes
             );
-            let did = match kind {
-                FindingKind::WriteAfterRead => "and the read by",
-                _ => "and the write by",
-            };
+            let did =
+                if kind == FindingKind::WriteAfterRead { "and the read by" } else { "and the write by" };
             let other = Some((did.to_owned(), self.marked(site, &other)));
             Finding { address: Some(address), target, other, ..self.finding(site, lane, kind, what) }
         });

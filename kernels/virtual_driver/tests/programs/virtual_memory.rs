@@ -22,10 +22,8 @@ fn props() -> sys::CUmemAllocationProp {
 fn create(bytes: usize) -> Result<u64, sys::CUresult> {
     let mut handle = 0;
     // SAFETY: all places are valid.
-    match unsafe { sys::cuMemCreate(&raw mut handle, bytes, &props(), 0) } {
-        CUDA_SUCCESS => Ok(handle),
-        error => Err(error),
-    }
+    let code = unsafe { sys::cuMemCreate(&raw mut handle, bytes, &props(), 0) };
+    if code == CUDA_SUCCESS { Ok(handle) } else { Err(code) }
 }
 
 fn allow(address: u64, bytes: usize) -> sys::CUresult {

@@ -29,20 +29,40 @@ const COMPARISONS: &[(&str, Comparison)] = &[
     ("nan", Comparison::Nan),
 ];
 
+const COMPARE_TYPES: &[(Scalar, CompareType)] = &[
+    (Scalar::F32, CompareType::F32),
+    (Scalar::F64, CompareType::F64),
+    (Scalar::S16, CompareType::S32),
+    (Scalar::S32, CompareType::S32),
+    (Scalar::B16, CompareType::U32),
+    (Scalar::U16, CompareType::U32),
+    (Scalar::B32, CompareType::U32),
+    (Scalar::U32, CompareType::U32),
+    (Scalar::S64, CompareType::S64),
+    (Scalar::B64, CompareType::U64),
+    (Scalar::U64, CompareType::U64),
+];
+
 fn compare_type(scalar: Scalar) -> Result<CompareType, String> {
     if let Some(ty) = half_type(scalar) {
         return Ok(CompareType::Half(ty));
     }
-    Ok(match scalar {
-        Scalar::F32 => CompareType::F32,
-        Scalar::F64 => CompareType::F64,
-        Scalar::S16 | Scalar::S32 => CompareType::S32,
-        Scalar::B16 | Scalar::U16 | Scalar::B32 | Scalar::U32 => CompareType::U32,
-        Scalar::S64 => CompareType::S64,
-        Scalar::B64 | Scalar::U64 => CompareType::U64,
-        other => return Err(format!("{other} cannot be compared")),
-    })
+    let known = COMPARE_TYPES.iter().find(|(known, _)| *known == scalar);
+    known.map(|&(_, ty)| ty).ok_or_else(|| format!("{scalar} cannot be compared"))
 }
+
+/// What `set` writes where its predicate holds: one as a float, all ones as an integer.
+const SET_VALUES: &[(Scalar, u32)] = &[
+    (Scalar::F32, 1.0_f32.to_bits()),
+    (Scalar::F16, 0x3C00),
+    (Scalar::BF16, 0x3F80),
+    (Scalar::F16x2, 0x3C00_3C00),
+    (Scalar::BF16x2, 0x3F80_3F80),
+    (Scalar::U16, 0xFFFF),
+    (Scalar::S16, 0xFFFF),
+    (Scalar::U32, u32::MAX),
+    (Scalar::S32, u32::MAX),
+];
 
 impl Selector<'_> {
     pub(super) fn compare(
@@ -71,12 +91,8 @@ impl Selector<'_> {
             self.emit(Op::Compare { ty, cmp, ftz, logic, d, e, a, b, c });
             return self.set_result(result, scalar, &operands[0], d, e);
         }
-        let (d, e) = match &operands[0] {
-            Operand::Pair(first, second) => {
-                (self.predicate_destination(first)?, self.predicate_destination(second)?)
-            }
-            single => (self.predicate_destination(single)?, P::NONE),
-        };
+        let (first, second) = operands[0].pair();
+        let (d, e) = (self.predicate_destination(first)?, self.second_predicate(second)?);
         self.emit(Op::Compare { ty, cmp, ftz, logic, d, e, a, b, c });
         Ok(())
     }
@@ -91,15 +107,8 @@ impl Selector<'_> {
         high: P,
     ) -> Selected {
         let d = self.destination(operand, result)?;
-        let one = match result {
-            Scalar::F32 => 1.0_f32.to_bits(),
-            Scalar::F16 => 0x3C00,
-            Scalar::BF16 => 0x3F80,
-            Scalar::F16x2 => 0x3C00_3C00,
-            Scalar::BF16x2 => 0x3F80_3F80,
-            Scalar::U16 | Scalar::S16 => 0xFFFF,
-            Scalar::U32 | Scalar::S32 => u32::MAX,
-            other => return Err(format!("set to {other}")),
+        let Some(&(_, one)) = SET_VALUES.iter().find(|(known, _)| *known == result) else {
+            return Err(format!("set to {result}"));
         };
         let (on, off) = (self.bits32(one), self.bits32(0));
         if high == P::NONE {
@@ -185,11 +194,9 @@ impl Selector<'_> {
         let Operand::Number(crate::ptx::ast::Number::Int(table @ 0..=255)) = operands[4] else {
             return Err("the table must be a number from 0 to 255".to_owned());
         };
-        let (first, p) = match &operands[0] {
-            Operand::Pair(first, second) => ((**first).clone(), self.predicate_destination(second)?),
-            single => (single.clone(), P::NONE),
-        };
-        let d = self.destination(&first, Scalar::B32)?;
+        let (first, second) = operands[0].pair();
+        let p = self.second_predicate(second)?;
+        let d = self.destination(first, Scalar::B32)?;
         self.emit(Op::Lop3 { table: table as u8, d, a, b, c });
         if let Some(logic) = logic {
             let c = self.condition(&operands[5])?;

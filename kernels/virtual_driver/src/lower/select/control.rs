@@ -5,7 +5,7 @@ use super::super::scope::Meaning;
 use super::words::Words;
 use super::{Selected, Selector, Shape};
 use crate::isa::{Builtin, CallPlan, Op, Passed, Scalar};
-use crate::ptx::ast::{Number, Operand};
+use crate::ptx::ast::Operand;
 
 /// A result to be loaded after a call: where to, offset in the frame, bytes.
 type Pending<'o> = (&'o Operand, u32, u32);
@@ -175,11 +175,10 @@ impl Selector<'_> {
 
     /// Where a parameter variable of the caller lies; `None` for registers and literals.
     fn frame_place(&mut self, operand: &Operand, param: &Param) -> Result<Option<u32>, String> {
-        let name = match operand {
-            Operand::Name(name) => name,
-            Operand::Number(Number::Int(_) | Number::Single(_) | Number::Double(_)) => return Ok(None),
-            other => return Err(format!("`{other}` cannot be passed")),
-        };
+        if matches!(operand, Operand::Number(_)) {
+            return Ok(None);
+        }
+        let Operand::Name(name) = operand else { return Err(format!("`{operand}` cannot be passed")) };
         match self.meaning(name) {
             Some(Meaning::Frame(at, bytes)) if bytes >= param.bytes => Ok(Some(at)),
             Some(Meaning::Frame(_, bytes)) => {

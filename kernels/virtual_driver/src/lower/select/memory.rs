@@ -50,10 +50,7 @@ struct Shape {
 
 /// The elements of a vector operand, or the operand itself.
 fn elements(operand: &Operand) -> &[Operand] {
-    match operand {
-        Operand::Vector(items) => items,
-        single => std::slice::from_ref(single),
-    }
+    if let Operand::Vector(items) = operand { items } else { std::slice::from_ref(operand) }
 }
 
 impl Selector<'_> {
@@ -223,9 +220,10 @@ impl Selector<'_> {
 
     /// The fourth operand: bytes to read, or a predicate under which nothing is read.
     fn copy_length(&mut self, operand: &Operand, bytes: u32) -> Result<R, String> {
-        let is_predicate = match operand {
-            Operand::Name(name) => matches!(self.meaning(name), Some(Meaning::Predicate(_))),
-            other => matches!(other, Operand::Not(_)),
+        let is_predicate = if let Operand::Name(name) = operand {
+            matches!(self.meaning(name), Some(Meaning::Predicate(_)))
+        } else {
+            matches!(operand, Operand::Not(_))
         };
         if !is_predicate {
             return self.source(operand, Scalar::U32);

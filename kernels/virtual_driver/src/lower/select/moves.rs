@@ -1,6 +1,5 @@
 //! `mov` in all its forms, and conversions of addresses between spaces.
 
-use super::super::scope::Meaning;
 use super::operands::width;
 use super::words::Words;
 use super::{Selected, Selector};
@@ -113,14 +112,7 @@ impl Selector<'_> {
         let scalar = words.scalar()?;
         words.finish()?;
         self.count(operands, 2)?;
-        let operand = match &operands[1] {
-            // `cvta.global.u64 d, variable`
-            Operand::Name(name) if matches!(self.meaning(name), Some(Meaning::Register(..))) => {
-                operands[1].clone()
-            }
-            other => other.clone(),
-        };
-        let a = self.source(&operand, scalar)?;
+        let a = self.source(&operands[1], scalar)?;
         let d = self.destination(&operands[0], scalar)?;
         let window = match space {
             MemorySpace::Shared => SHARED_WINDOW,

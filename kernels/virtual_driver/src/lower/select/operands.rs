@@ -230,11 +230,10 @@ impl Selector<'_> {
         operand: &Operand,
         scalar: Scalar,
     ) -> Result<(R, Scalar), String> {
-        match operand {
-            Operand::Name(name) if name == "_" => Ok((R::NONE, scalar)),
-            Operand::Name(name) => self.named(name),
-            other => Err(format!("`{other}` cannot be written: a register is needed")),
-        }
+        let Operand::Name(name) = operand else {
+            return Err(format!("`{operand}` cannot be written: a register is needed"));
+        };
+        if name == "_" { Ok((R::NONE, scalar)) } else { self.named(name) }
     }
 
     /// A destination of the type's width; for `_` a register nobody reads.
@@ -251,14 +250,18 @@ impl Selector<'_> {
 
     /// A predicate source.
     pub(super) fn condition(&mut self, operand: &Operand) -> Result<Cond, String> {
-        let (name, negated) = match operand {
-            Operand::Name(name) => (name, false),
-            Operand::Not(name) => (name, true),
-            Operand::Number(Number::Int(value)) => return Ok(Cond { p: P::TRUE, negated: *value == 0 }),
-            other => return Err(format!("`{other}` cannot stand here: a predicate is needed")),
+        if let Operand::Number(Number::Int(value)) = operand {
+            return Ok(Cond { p: P::TRUE, negated: *value == 0 });
+        }
+        let (Operand::Name(name) | Operand::Not(name)) = operand else {
+            return Err(format!("`{operand}` cannot stand here: a predicate is needed"));
         };
+        Ok(Cond { p: self.named_predicate(name)?, negated: matches!(operand, Operand::Not(_)) })
+    }
+
+    fn named_predicate(&mut self, name: &str) -> Result<P, String> {
         match self.meaning(name) {
-            Some(Meaning::Predicate(p)) => Ok(Cond { p, negated }),
+            Some(Meaning::Predicate(p)) => Ok(p),
             Some(_) => Err(format!("`{name}` is not a predicate")),
             None => Err(format!("`{name}` is not declared")),
         }
@@ -266,15 +269,15 @@ impl Selector<'_> {
 
     /// A predicate destination; `_` is none.
     pub(super) fn predicate_destination(&mut self, operand: &Operand) -> Result<P, String> {
-        match operand {
-            Operand::Name(name) if name == "_" => Ok(P::NONE),
-            Operand::Name(name) => match self.meaning(name) {
-                Some(Meaning::Predicate(p)) => Ok(p),
-                Some(_) => Err(format!("`{name}` is not a predicate")),
-                None => Err(format!("`{name}` is not declared")),
-            },
-            other => Err(format!("`{other}` cannot be written: a predicate is needed")),
-        }
+        let Operand::Name(name) = operand else {
+            return Err(format!("`{operand}` cannot be written: a predicate is needed"));
+        };
+        if name == "_" { Ok(P::NONE) } else { self.named_predicate(name) }
+    }
+
+    /// The predicate after the bar of `a|b`, if there is one.
+    pub(super) fn second_predicate(&mut self, operand: Option<&Operand>) -> Result<P, String> {
+        operand.map_or(Ok(P::NONE), |operand| self.predicate_destination(operand))
     }
 
     /// An address operand and the space its variable lies in, if it names one.

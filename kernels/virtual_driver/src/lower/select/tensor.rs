@@ -144,12 +144,11 @@ impl Selector<'_> {
 
     /// Registers of a `wmma` fragment. Their layout is the machine's own business; it is stated at the executor.
     fn wmma_registers(role: Role, shape: Shape, ty: Scalar) -> Result<usize, String> {
-        let bytes = match ty {
-            Scalar::F16 | Scalar::BF16 | Scalar::F32 | Scalar::S8 | Scalar::U8 | Scalar::S32 => {
-                ty.bytes() as usize
-            }
-            other => return Err(format!("no fragment of {other}")),
-        };
+        let fragments = [Scalar::F16, Scalar::BF16, Scalar::F32, Scalar::S8, Scalar::U8, Scalar::S32];
+        if !fragments.contains(&ty) {
+            return Err(format!("no fragment of {ty}"));
+        }
+        let bytes = ty.bytes() as usize;
         let (m, n, k) = (usize::from(shape.m), usize::from(shape.n), usize::from(shape.k));
         let elements = match role {
             Role::A => m * k,

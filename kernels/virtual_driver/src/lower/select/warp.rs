@@ -3,7 +3,7 @@
 use super::words::Words;
 use super::{Selected, Selector};
 use crate::isa::arith::IntOp;
-use crate::isa::{BarrierKind, Cond, Op, P, R, Scalar, ShuffleMode, VoteMode, Width};
+use crate::isa::{BarrierKind, Cond, GroupOp, Op, P, R, Scalar, ShuffleMode, VoteMode};
 use crate::ptx::ast::Operand;
 
 impl Selector<'_> {
@@ -14,7 +14,7 @@ impl Selector<'_> {
             words.finish()?;
             self.count(operands, 1)?;
             let members = self.source(&operands[0], Scalar::B32)?;
-            self.emit(Op::SyncWarp { members });
+            self.emit(Op::Group { op: GroupOp::Sync, members });
             return Ok(());
         }
         let (mut d, mut e, mut c) = (R::NONE, P::NONE, Cond::TRUE);
@@ -74,12 +74,8 @@ impl Selector<'_> {
 
     /// `d|p` to its parts.
     fn pair(&mut self, operand: &Operand, scalar: Scalar) -> Result<(R, P), String> {
-        match operand {
-            Operand::Pair(first, second) => {
-                Ok((self.destination(first, scalar)?, self.predicate_destination(second)?))
-            }
-            single => Ok((self.destination(single, scalar)?, P::NONE)),
-        }
+        let (first, second) = operand.pair();
+        Ok((self.destination(first, scalar)?, self.second_predicate(second)?))
     }
 
     pub(super) fn shuffle(&mut self, mut words: Words<'_>, operands: &[Operand]) -> Selected {
@@ -98,7 +94,7 @@ impl Selector<'_> {
         let c = self.source(&operands[3], Scalar::U32)?;
         let members = self.source(&operands[4], Scalar::B32)?;
         let (d, e) = self.pair(&operands[0], Scalar::B32)?;
-        self.emit(Op::Shuffle { mode, d, e, a, b, c, members });
+        self.emit(Op::Group { op: GroupOp::Shuffle { mode, d, e, a, b, c }, members });
         Ok(())
     }
 
@@ -121,7 +117,7 @@ impl Selector<'_> {
         } else {
             e = self.predicate_destination(&operands[0])?;
         }
-        self.emit(Op::Vote { mode, d, e, c, members });
+        self.emit(Op::Group { op: GroupOp::Vote { mode, d, e, c }, members });
         Ok(())
     }
 
@@ -134,7 +130,8 @@ impl Selector<'_> {
         let a = self.source(&operands[1], scalar)?;
         let members = self.source(&operands[2], Scalar::B32)?;
         let (d, e) = self.pair(&operands[0], Scalar::B32)?;
-        self.emit(Op::Match { all, wide: scalar.bytes() == 8, d, e, a, members });
+        let op = GroupOp::Match { all, wide: scalar.bytes() == 8, d, e, a };
+        self.emit(Op::Group { op, members });
         Ok(())
     }
 
@@ -155,7 +152,7 @@ impl Selector<'_> {
         let a = self.source(&operands[1], scalar)?;
         let members = self.source(&operands[2], Scalar::B32)?;
         let d = self.destination(&operands[0], scalar)?;
-        self.emit(Op::Redux { op, d, a, members });
+        self.emit(Op::Group { op: GroupOp::Redux { op, d, a }, members });
         Ok(())
     }
 
@@ -165,12 +162,9 @@ impl Selector<'_> {
         self.count(operands, 2)?;
         let members = self.source(&operands[1], Scalar::B32)?;
         let Operand::Pair(first, second) = &operands[0] else { return Err("d|p is needed".to_owned()) };
-        let d = match &**first {
-            Operand::Name(name) if name == "_" => self.register(Width::W32),
-            other => self.destination(other, Scalar::B32)?,
-        };
+        let d = self.destination(first, Scalar::B32)?;
         let e = self.predicate_destination(second)?;
-        self.emit(Op::Elect { d, e, members });
+        self.emit(Op::Group { op: GroupOp::Elect { d, e }, members });
         Ok(())
     }
 }

@@ -187,10 +187,12 @@ for_each_isa! {
     /// Two f32 to a pair, the first in the high half.
     pub(in super::super) fn convert_pair(how: Conversion, d: &mut L32, a: &L32, b: &L32) {
         let plain = !how.relu && !how.sat && !how.finite && !how.ftz && how.rounding == Rounding::Nearest;
-        match how.to {
-            Scalar::BF16x2 if plain => map2(d, a, b, |a, b| f32_to_bf16(f32::from_bits(a)) << 16 | f32_to_bf16(f32::from_bits(b))),
-            Scalar::F16x2 if plain => map2(d, a, b, |a, b| f32_to_f16(f32::from_bits(a)) << 16 | f32_to_f16(f32::from_bits(b))),
-            _ => map2(d, a, b, |a, b| (convert_one(how, a.into()) as u32) << 16 | convert_one(how, b.into()) as u32),
+        if plain && how.to == Scalar::BF16x2 {
+            map2(d, a, b, |a, b| f32_to_bf16(f32::from_bits(a)) << 16 | f32_to_bf16(f32::from_bits(b)));
+        } else if plain && how.to == Scalar::F16x2 {
+            map2(d, a, b, |a, b| f32_to_f16(f32::from_bits(a)) << 16 | f32_to_f16(f32::from_bits(b)));
+        } else {
+            map2(d, a, b, |a, b| (convert_one(how, a.into()) as u32) << 16 | convert_one(how, b.into()) as u32);
         }
     }
 }

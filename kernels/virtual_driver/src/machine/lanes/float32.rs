@@ -113,26 +113,22 @@ fn directed_fma(mode: Rounding, a: u32, b: u32, c: u32) -> u32 {
 
 #[inline(always)]
 fn arithmetic(op: FloatOp, rounding: Rounding, d: &mut L32, a: &L32, b: &L32, c: &L32) {
-    if rounding != Rounding::Nearest {
-        let one = 1.0_f32.to_bits();
-        match op {
-            FloatOp::Add => return map2(d, a, b, |a, b| directed_fma(rounding, a, one, b)),
-            FloatOp::Sub => return map2(d, a, b, |a, b| directed_fma(rounding, a, one, b ^ SIGN)),
-            FloatOp::Fma => return map3(d, a, b, c, |a, b, c| directed_fma(rounding, a, b, c)),
-            FloatOp::Mul => {
-                return map2(d, a, b, |a, b| exact::mul(exact::F32, rounding, a.into(), b.into()) as u32);
-            }
-            FloatOp::Div => {
-                return map2(d, a, b, |a, b| exact::div(exact::F32, rounding, a.into(), b.into()) as u32);
-            }
-            FloatOp::Rcp => {
-                return map1(d, a, |a| exact::div(exact::F32, rounding, one.into(), a.into()) as u32);
-            }
-            FloatOp::Sqrt => return map1(d, a, |a| exact::sqrt(exact::F32, rounding, a.into()) as u32),
-            _ => {}
-        }
-    }
+    let directed = rounding != Rounding::Nearest;
+    let unit = 1.0_f32.to_bits();
     match op {
+        FloatOp::Add if directed => map2(d, a, b, |a, b| directed_fma(rounding, a, unit, b)),
+        FloatOp::Sub if directed => map2(d, a, b, |a, b| directed_fma(rounding, a, unit, b ^ SIGN)),
+        FloatOp::Fma if directed => map3(d, a, b, c, |a, b, c| directed_fma(rounding, a, b, c)),
+        FloatOp::Mul if directed => {
+            map2(d, a, b, |a, b| exact::mul(exact::F32, rounding, a.into(), b.into()) as u32)
+        }
+        FloatOp::Div if directed => {
+            map2(d, a, b, |a, b| exact::div(exact::F32, rounding, a.into(), b.into()) as u32)
+        }
+        FloatOp::Rcp if directed => {
+            map1(d, a, |a| exact::div(exact::F32, rounding, unit.into(), a.into()) as u32)
+        }
+        FloatOp::Sqrt if directed => map1(d, a, |a| exact::sqrt(exact::F32, rounding, a.into()) as u32),
         FloatOp::Add => two(d, a, b, |a, b| a + b),
         FloatOp::Sub => two(d, a, b, |a, b| a - b),
         FloatOp::Mul => two(d, a, b, |a, b| a * b),

@@ -35,28 +35,18 @@ fn numbers_win(a: u64, b: u64, first: bool) -> u64 {
     if f64::from_bits(picked).is_nan() { NAN } else { picked }
 }
 
-#[inline(always)]
-fn directed(op: FloatOp, mode: Rounding, d: &mut L64, a: &L64, b: &L64, c: &L64) -> bool {
-    match op {
-        FloatOp::Add => map2_64(d, a, b, |a, b| exact::add(exact::F64, mode, a, b)),
-        FloatOp::Sub => map2_64(d, a, b, |a, b| exact::add(exact::F64, mode, a, b ^ SIGN)),
-        FloatOp::Mul => map2_64(d, a, b, |a, b| exact::mul(exact::F64, mode, a, b)),
-        FloatOp::Fma => map3_64(d, a, b, c, |a, b, c| exact::fma(exact::F64, mode, a, b, c)),
-        FloatOp::Div => map2_64(d, a, b, |a, b| exact::div(exact::F64, mode, a, b)),
-        FloatOp::Rcp => map1_64(d, a, |a| exact::div(exact::F64, mode, 1.0_f64.to_bits(), a)),
-        FloatOp::Sqrt => map1_64(d, a, |a| exact::sqrt(exact::F64, mode, a)),
-        _ => return false,
-    }
-    true
-}
-
 for_each_isa! {
     /// d = op(a, b, c). Operations that exist on f32 only copy a; lowering never asks for them.
     pub(in super::super) fn float64(op: FloatOp, mode: FloatMode, d: &mut L64, a: &L64, b: &L64, c: &L64) {
-        if mode.rounding != Rounding::Nearest && directed(op, mode.rounding, d, a, b, c) {
-            return;
-        }
+        let directed = mode.rounding != Rounding::Nearest;
         match op {
+            FloatOp::Add if directed => return map2_64(d, a, b, |a, b| exact::add(exact::F64, mode.rounding, a, b)),
+            FloatOp::Sub if directed => return map2_64(d, a, b, |a, b| exact::add(exact::F64, mode.rounding, a, b ^ SIGN)),
+            FloatOp::Mul if directed => return map2_64(d, a, b, |a, b| exact::mul(exact::F64, mode.rounding, a, b)),
+            FloatOp::Fma if directed => return map3_64(d, a, b, c, |a, b, c| exact::fma(exact::F64, mode.rounding, a, b, c)),
+            FloatOp::Div if directed => return map2_64(d, a, b, |a, b| exact::div(exact::F64, mode.rounding, a, b)),
+            FloatOp::Rcp if directed => return map1_64(d, a, |a| exact::div(exact::F64, mode.rounding, 1.0_f64.to_bits(), a)),
+            FloatOp::Sqrt if directed => return map1_64(d, a, |a| exact::sqrt(exact::F64, mode.rounding, a)),
             FloatOp::Add => two(d, a, b, |a, b| a + b),
             FloatOp::Sub => two(d, a, b, |a, b| a - b),
             FloatOp::Mul => two(d, a, b, |a, b| a * b),

@@ -14,7 +14,7 @@ use super::super::trap::{Fault, TrapKind};
 use super::super::warp::Warp;
 use crate::isa::memory::{Address, MemorySpace};
 use crate::isa::tensor::{Role, Shape, Tensor};
-use crate::isa::{R, Scalar};
+use crate::isa::{Float, R, Scalar};
 
 fn extent(role: Role, shape: Shape) -> (usize, usize) {
     match role {
@@ -172,13 +172,21 @@ impl Warp {
                 let (lane, index) = (element / run, element % run);
                 let word = self.r32(registers.get(index / each).copied().unwrap_or(R::NONE)).0[lane];
                 let bits = word >> (8 * ty.bytes() as usize * (index % each));
-                match ty {
-                    Scalar::F16 => f16_to_f32(bits & 0xFFFF).into(),
-                    Scalar::BF16 => bf16_to_f32(bits & 0xFFFF).into(),
-                    Scalar::S8 => f64::from(bits as u8 as i8),
-                    Scalar::U8 => f64::from(bits as u8),
-                    Scalar::S32 => f64::from(bits as i32),
-                    _ => f32::from_bits(bits).into(),
+                match ty.float() {
+                    Some(Float::F16) => f16_to_f32(bits & 0xFFFF).into(),
+                    Some(Float::BF16) => bf16_to_f32(bits & 0xFFFF).into(),
+                    Some(Float::F32 | Float::TF32 | Float::F64 | Float::F16x2 | Float::BF16x2) => {
+                        f32::from_bits(bits).into()
+                    }
+                    None => {
+                        let unused = 32 - ty.bits();
+                        let top = bits << unused;
+                        if ty.is_signed() {
+                            f64::from(top as i32 >> unused)
+                        } else {
+                            f64::from(top >> unused)
+                        }
+                    }
                 }
             })
             .collect()

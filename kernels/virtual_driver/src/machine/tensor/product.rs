@@ -154,40 +154,33 @@ impl Warp {
         (a_type, b_type, c_type, sat): (Scalar, Scalar, Scalar, bool),
         [d, a, b, c]: [&[R]; 4],
     ) {
-        match c_type {
-            Scalar::S32 => self.multiply_bytes(
-                context,
-                lanes,
-                shape,
-                (a_type == Scalar::S8, b_type == Scalar::S8, sat),
-                [d, a, b, c],
-            ),
-            Scalar::F64 => self.multiply_double(context, lanes, [d, a, b, c]),
-            _ => {
-                let registers = |list: &[R]| -> [&L32; 4] {
-                    std::array::from_fn(|i| self.r32(list.get(i).copied().unwrap_or(R::NONE)))
-                };
-                let (left, right) = (registers(a), registers(b));
-                if c_type == Scalar::F32 {
-                    let result = multiply(context.isa, a_type, shape.k, &left, &right, registers(c));
-                    for (&d, value) in d.iter().zip(&result) {
-                        self.write32(context, d, lanes, value);
-                    }
-                    return;
-                }
-                let part = |r: R, high: u32| {
-                    L32(self.r32(r).0.map(|word| f16_to_f32(word >> (16 * high) & 0xFFFF).to_bits()))
-                };
-                let sums = [part(c[0], 0), part(c[0], 1), part(c[1], 0), part(c[1], 1)];
-                let result = multiply(context.isa, a_type, shape.k, &left, &right, sums.each_ref());
-                for (i, &d) in d.iter().enumerate() {
-                    let narrow =
-                        |index: usize, lane: usize| f32_to_f16(f32::from_bits(result[index].0[lane]));
-                    let value =
-                        L32(std::array::from_fn(|lane| narrow(2 * i, lane) | narrow(2 * i + 1, lane) << 16));
-                    self.write32(context, d, lanes, &value);
-                }
+        if c_type == Scalar::S32 {
+            let how = (a_type == Scalar::S8, b_type == Scalar::S8, sat);
+            return self.multiply_bytes(context, lanes, shape, how, [d, a, b, c]);
+        }
+        if c_type == Scalar::F64 {
+            return self.multiply_double(context, lanes, [d, a, b, c]);
+        }
+        let registers = |list: &[R]| -> [&L32; 4] {
+            std::array::from_fn(|i| self.r32(list.get(i).copied().unwrap_or(R::NONE)))
+        };
+        let (left, right) = (registers(a), registers(b));
+        if c_type == Scalar::F32 {
+            let result = multiply(context.isa, a_type, shape.k, &left, &right, registers(c));
+            for (&d, value) in d.iter().zip(&result) {
+                self.write32(context, d, lanes, value);
             }
+            return;
+        }
+        let part = |r: R, high: u32| {
+            L32(self.r32(r).0.map(|word| f16_to_f32(word >> (16 * high) & 0xFFFF).to_bits()))
+        };
+        let sums = [part(c[0], 0), part(c[0], 1), part(c[1], 0), part(c[1], 1)];
+        let result = multiply(context.isa, a_type, shape.k, &left, &right, sums.each_ref());
+        for (i, &d) in d.iter().enumerate() {
+            let narrow = |index: usize, lane: usize| f32_to_f16(f32::from_bits(result[index].0[lane]));
+            let value = L32(std::array::from_fn(|lane| narrow(2 * i, lane) | narrow(2 * i + 1, lane) << 16));
+            self.write32(context, d, lanes, &value);
         }
     }
 

@@ -61,7 +61,7 @@ fn whole(real: &Real, rounding: Rounding) -> Real {
         Real::Finite(negative, magnitude, power) if *power < 0 => {
             Real::Finite(*negative, round_to(magnitude, *power, *negative, rounding), 0)
         }
-        other => other.clone(),
+        Real::Finite(..) | Real::Infinite(_) | Real::Nan => real.clone(),
     }
 }
 
