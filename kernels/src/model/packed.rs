@@ -85,10 +85,10 @@ pub enum LayerPart {
 
 impl fmt::Display for PackedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Layer(layer, part) => write!(f, "layers.{layer}.{part:?}"),
-            other => write!(f, "{other:?}"),
+        if let Self::Layer(layer, part) = self {
+            return write!(f, "layers.{layer}.{part:?}");
         }
+        write!(f, "{self:?}")
     }
 }
 

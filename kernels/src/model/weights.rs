@@ -208,10 +208,10 @@ pub trait WeightSource: Send + Sync {
 
 impl fmt::Display for TensorName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Layer(layer, tensor) => write!(f, "layer {layer} {tensor:?}"),
-            other => write!(f, "{other:?}"),
+        if let Self::Layer(layer, tensor) = self {
+            return write!(f, "layer {layer} {tensor:?}");
         }
+        write!(f, "{self:?}")
     }
 }
 

@@ -285,9 +285,9 @@ impl Dealer {
             }
             Err(error) => error,
         };
-        match error {
-            zmq::Error::EAGAIN | zmq::Error::EINTR => Ok(None),
-            other => Err(failed("cannot receive from the coordinator")(other)),
+        if matches!(error, zmq::Error::EAGAIN | zmq::Error::EINTR) {
+            return Ok(None);
         }
+        Err(failed("cannot receive from the coordinator")(error))
     }
 }

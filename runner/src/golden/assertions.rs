@@ -223,10 +223,9 @@ mod tests {
 
     fn performance_case() -> RawPerformanceCase {
         let text = "MODEL: m\nTP: 1\nPP: 1\nDP: 1\nNUM_OUTPUT_TOKENS: 4\nBATCH_SIZES: [1]\n".to_owned();
-        match crate::config::CaseFile::parse(Path::new("x/model_config.yaml"), text).unwrap().content {
-            crate::config::RawFile::Performance(file) => file.case,
-            other => panic!("{other:?}"),
-        }
+        let file = crate::config::CaseFile::parse(Path::new("x/model_config.yaml"), text).unwrap();
+        let crate::config::RawFile::Performance(file) = file.content else { panic!("{file:?}") };
+        file.case
     }
 
     #[test]

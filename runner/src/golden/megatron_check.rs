@@ -83,16 +83,15 @@ impl Asked {
 /// Reads a golden or an output: Python's JSON (`NaN` and `Infinity` are numbers), or that inside a JSON string.
 pub fn read_megatron_json(text: &str) -> Result<Json, String> {
     let json = Json::parse(text).map_err(|error| format!("not valid JSON: {error}"))?;
-    let json = match json {
-        Json::String(inner) => {
-            Json::parse(&inner).map_err(|error| format!("JSON inside a JSON string: {error}"))?
-        }
-        other => other,
+    let json = if let Json::String(inner) = &json {
+        Json::parse(inner).map_err(|error| format!("JSON inside a JSON string: {error}"))?
+    } else {
+        json
     };
-    match &json {
-        Json::Object(_) => Ok(json),
-        other => Err(format!("expected an object of request ids and system metrics, got {}", other.kind())),
+    if matches!(json, Json::Object(_)) {
+        return Ok(json);
     }
+    Err(format!("expected an object of request ids and system metrics, got {}", json.kind()))
 }
 
 /// Compares `output` with `golden`, both objects.

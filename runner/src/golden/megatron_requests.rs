@@ -148,9 +148,11 @@ fn routing_indices(
     output: &Json,
     verdict: &mut MetricVerdict,
 ) -> Result<(), String> {
-    let rows = |json: &Json| match json {
-        Json::Array(rows) => Ok(rows.iter().map(sorted_last_axis).collect::<Vec<_>>()),
-        other => Err(format!("request {id}: expected a list of rows, got {}", other.kind())),
+    let rows = |json: &Json| {
+        let Json::Array(rows) = json else {
+            return Err(format!("request {id}: expected a list of rows, got {}", json.kind()));
+        };
+        Ok(rows.iter().map(sorted_last_axis).collect::<Vec<_>>())
     };
     let selected = entry.get("routing_indices_token_indices").ok_or_else(|| {
         format!("request {id} of the golden lacks routing_indices_token_indices (KeyError)")
@@ -179,18 +181,14 @@ fn routing_indices(
 }
 
 fn sorted_last_axis(json: &Json) -> Json {
-    match json {
-        Json::Array(items) if items.iter().any(|item| matches!(item, Json::Array(_))) => {
-            Json::Array(items.iter().map(sorted_last_axis).collect())
-        }
-        Json::Array(items) => {
-            let mut sorted = items.clone();
-            let key = |json: &Json| as_f64(json).unwrap_or(f64::NAN);
-            sorted.sort_by(|a, b| key(a).total_cmp(&key(b)));
-            Json::Array(sorted)
-        }
-        other => other.clone(),
+    let Json::Array(items) = json else { return json.clone() };
+    if items.iter().any(|item| matches!(item, Json::Array(_))) {
+        return Json::Array(items.iter().map(sorted_last_axis).collect());
     }
+    let mut sorted = items.clone();
+    let key = |json: &Json| as_f64(json).unwrap_or(f64::NAN);
+    sorted.sort_by(|a, b| key(a).total_cmp(&key(b)));
+    Json::Array(sorted)
 }
 
 /// Lists of different lengths fail by one assertion; equal lengths assert nothing of their own.

@@ -41,25 +41,24 @@ const ARCHITECTURE_FLAGS: [&str; 29] = [
 
 impl Resolution<'_> {
     pub(super) fn model(&mut self, tokenizer: Option<&TokenizerPlan>) -> Option<ModelPlan> {
-        match self.path("--load") {
-            PathArgument::Absent => self.random_model(tokenizer),
-            argument if self.is_replaced(&argument) || self.is_replaced_as_foreign(&argument) => {
-                self.replaced = true;
-                self.ignore("--load", "no weights to read there: random ones were asked for");
-                self.random_model(tokenizer)
-            }
-            argument if self.is_elsewhere(&argument) => {
-                self.ignore("--load", "not there: somebody else's ranks have the weights");
-                Some(ModelPlan::Elsewhere)
-            }
-            argument => {
-                for flag in ARCHITECTURE_FLAGS {
-                    self.ignore(flag, "the checkpoint's own config decides");
-                }
-                let path = self.existing("--load", argument)?;
-                self.hugging_face_folder(path)
-            }
+        let argument = self.path("--load");
+        if matches!(argument, PathArgument::Absent) {
+            return self.random_model(tokenizer);
         }
+        if self.is_replaced(&argument) || self.is_replaced_as_foreign(&argument) {
+            self.replaced = true;
+            self.ignore("--load", "no weights to read there: random ones were asked for");
+            return self.random_model(tokenizer);
+        }
+        if self.is_elsewhere(&argument) {
+            self.ignore("--load", "not there: somebody else's ranks have the weights");
+            return Some(ModelPlan::Elsewhere);
+        }
+        for flag in ARCHITECTURE_FLAGS {
+            self.ignore(flag, "the checkpoint's own config decides");
+        }
+        let path = self.existing("--load", argument)?;
+        self.hugging_face_folder(path)
     }
 
     /// Whether a checkpoint or a vocabulary is missing that the run was told to do without.

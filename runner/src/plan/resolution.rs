@@ -235,10 +235,9 @@ impl<'a> Resolution<'a> {
     }
 
     pub(super) fn integer(&mut self, name: &'static str) -> Option<i64> {
-        match self.take(name)? {
-            FlagValue::Integer(value) => Some(value),
-            other => unreachable!("{name} is an integer flag, got {other}"),
-        }
+        let given = self.take(name)?;
+        let FlagValue::Integer(value) = given else { unreachable!("{name} is an integer flag, got {given}") };
+        Some(value)
     }
 
     /// An integer that counts something.
@@ -275,17 +274,15 @@ impl<'a> Resolution<'a> {
     }
 
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
-        match self.take(name)? {
-            FlagValue::Text(value) => Some(value),
-            other => unreachable!("{name} is a text flag, got {other}"),
-        }
+        let given = self.take(name)?;
+        let FlagValue::Text(value) = given else { unreachable!("{name} is a text flag, got {given}") };
+        Some(value)
     }
 
     pub(super) fn words(&mut self, name: &'static str) -> Option<Vec<String>> {
-        match self.take(name)? {
-            FlagValue::Words(value) => Some(value),
-            other => unreachable!("{name} is a list flag, got {other}"),
-        }
+        let given = self.take(name)?;
+        let FlagValue::Words(value) = given else { unreachable!("{name} is a list flag, got {given}") };
+        Some(value)
     }
 
     pub(super) fn range(&mut self, name: &'static str) -> (i64, i64) {

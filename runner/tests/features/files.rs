@@ -34,10 +34,10 @@ fn written(case: &str, flag: &'static str, more: &[Edit]) -> Result<(Value, RunR
 }
 
 fn passed(result: CaseResult) -> Result<CaseResult, Failed> {
-    match &result.outcome {
-        CaseOutcome::Passed => Ok(result),
-        other => Err(format!("{other:?}").into()),
+    if matches!(result.outcome, CaseOutcome::Passed) {
+        return Ok(result);
     }
+    Err(format!("{:?}", result.outcome).into())
 }
 
 fn keys(object: &Value) -> Vec<&str> {

@@ -162,10 +162,10 @@ pub(super) fn name_of(folder: &str) -> String {
 
 /// Why the case failed; anything else is a failure of the test.
 pub(super) fn failure(result: &CaseResult) -> &str {
-    match &result.outcome {
-        CaseOutcome::Failed { why } => why,
-        other => panic!("expected a failed case, got {other:?}"),
-    }
+    let CaseOutcome::Failed { why } = &result.outcome else {
+        panic!("expected a failed case, got {:?}", result.outcome);
+    };
+    why
 }
 
 /// The case passed, and compared something.

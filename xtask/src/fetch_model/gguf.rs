@@ -86,32 +86,31 @@ impl<'a> Gguf<'a> {
     }
 
     pub(super) fn size(&self, key: &str) -> anyhow::Result<usize> {
-        match self.value(key)? {
-            Value::Unsigned(size) => Ok(usize::try_from(*size)?),
-            other => bail!("{key}: expected an unsigned number, got {other:?}"),
-        }
+        let value = self.value(key)?;
+        let Value::Unsigned(size) = value else { bail!("{key}: expected an unsigned number, got {value:?}") };
+        Ok(usize::try_from(*size)?)
     }
 
     pub(super) fn float(&self, key: &str) -> anyhow::Result<f64> {
-        match self.value(key)? {
-            Value::Float(number) => Ok(*number),
-            other => bail!("{key}: expected a floating-point number, got {other:?}"),
-        }
+        let value = self.value(key)?;
+        let Value::Float(number) = value else {
+            bail!("{key}: expected a floating-point number, got {value:?}");
+        };
+        Ok(*number)
     }
 
     pub(super) fn text(&self, key: &str) -> anyhow::Result<&str> {
-        match self.value(key)? {
-            Value::Text(text) => Ok(text),
-            other => bail!("{key}: expected a string, got {other:?}"),
-        }
+        let value = self.value(key)?;
+        let Value::Text(text) = value else { bail!("{key}: expected a string, got {value:?}") };
+        Ok(text)
     }
 
     pub(super) fn texts(&self, key: &str) -> anyhow::Result<Vec<&str>> {
         self.array(key)?
             .iter()
-            .map(|item| match item {
-                Value::Text(text) => Ok(text.as_str()),
-                other => bail!("{key}: expected strings, got {other:?}"),
+            .map(|item| {
+                let Value::Text(text) = item else { bail!("{key}: expected strings, got {item:?}") };
+                Ok(text.as_str())
             })
             .collect()
     }
@@ -119,18 +118,19 @@ impl<'a> Gguf<'a> {
     pub(super) fn signed_numbers(&self, key: &str) -> anyhow::Result<Vec<i64>> {
         self.array(key)?
             .iter()
-            .map(|item| match item {
-                Value::Signed(number) => Ok(*number),
-                other => bail!("{key}: expected signed numbers, got {other:?}"),
+            .map(|item| {
+                let Value::Signed(number) = item else {
+                    bail!("{key}: expected signed numbers, got {item:?}");
+                };
+                Ok(*number)
             })
             .collect()
     }
 
     fn array(&self, key: &str) -> anyhow::Result<&[Value]> {
-        match self.value(key)? {
-            Value::Array(items) => Ok(items),
-            other => bail!("{key}: expected an array, got {other:?}"),
-        }
+        let value = self.value(key)?;
+        let Value::Array(items) = value else { bail!("{key}: expected an array, got {value:?}") };
+        Ok(items)
     }
 }
 

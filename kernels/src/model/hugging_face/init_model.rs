@@ -129,15 +129,11 @@ fn config_json(model_type: ModelType, config: &GptConfig) -> Map<String, Value> 
             llama_like_json(model_type, config)
         }
     };
-    match json {
-        Value::Object(mut map) => {
-            map.insert("architectures".into(), json!([model_type.architecture()]));
-            map.insert("model_type".into(), json!(model_type.name()));
-            map.insert("torch_dtype".into(), json!("bfloat16"));
-            map
-        }
-        _ => unreachable!("both branches build objects"),
-    }
+    let Value::Object(mut map) = json else { unreachable!("both branches build objects") };
+    map.insert("architectures".into(), json!([model_type.architecture()]));
+    map.insert("model_type".into(), json!(model_type.name()));
+    map.insert("torch_dtype".into(), json!("bfloat16"));
+    map
 }
 
 fn gpt2_json(config: &GptConfig) -> Value {

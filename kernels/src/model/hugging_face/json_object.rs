@@ -23,10 +23,12 @@ impl JsonObject {
             return Err(fail(format!("expected at most {max_bytes} bytes, got {len}")));
         }
         let bytes = std::fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
-        match serde_json::from_slice(&bytes).map_err(|error| fail(format!("not valid JSON: {error}")))? {
-            Value::Object(map) => Ok(Self::of(path, map)),
-            other => Err(fail(format!("expected a JSON object, got {}", shorten(&other)))),
-        }
+        let json =
+            serde_json::from_slice(&bytes).map_err(|error| fail(format!("not valid JSON: {error}")))?;
+        let Value::Object(map) = json else {
+            return Err(fail(format!("expected a JSON object, got {}", shorten(&json))));
+        };
+        Ok(Self::of(path, map))
     }
 
     /// The content that a file at `path` will have.

@@ -150,10 +150,11 @@ impl Service {
     }
 
     fn final_answer(&self) -> (u64, FinalReply) {
-        match self.answer() {
-            ClientReply::Final { client_id, reply } => (client_id, *reply),
-            other => panic!("expected a final reply, got {other:?}"),
-        }
+        let answer = self.answer();
+        let ClientReply::Final { client_id, reply } = answer else {
+            panic!("expected a final reply, got {answer:?}");
+        };
+        (client_id, *reply)
     }
 
     fn wait(&self, what: &str, is_so: impl Fn(&CoordinatorStats) -> bool) {

@@ -15,9 +15,8 @@ fn registered(theirs: Versions) -> (Driver, Vec<Command>) {
 }
 
 fn loss(commands: &[Command]) -> Option<&str> {
-    commands.iter().find_map(|command| match command {
-        Command::RankLost { why, .. } => Some(why.as_str()),
-        _ => None,
+    commands.iter().find_map(|command| {
+        if let Command::RankLost { why, .. } = command { Some(why.as_str()) } else { None }
     })
 }
 

@@ -59,14 +59,10 @@ impl ClientMessage {
         if let Some(signal) = ControlSignal::read(&mut message) {
             return Ok(ClientMessage::Control(signal?));
         }
-        match message.header {
-            Header::SubmitRequest => Submit::read(&mut message).map(ClientMessage::Submit),
-            Header::SubmitRequestWithKv => {
-                message.arity(6..=6, "6")?;
-                Ok(ClientMessage::SubmitWithKv { client_id: message.next()? })
-            }
-            other => Ok(read_plain(other, &mut message)?),
+        if message.header == Header::SubmitRequest {
+            return Submit::read(&mut message).map(ClientMessage::Submit);
         }
+        Ok(read_plain(message.header, &mut message)?)
     }
 
     /// Bytes of the message.
@@ -114,8 +110,11 @@ fn read_plain(header: Header, message: &mut Message<'_>) -> Result<ClientMessage
             message.next::<i64>()?;
             Ok(ClientMessage::ReleaseKv)
         }
+        Header::SubmitRequestWithKv => {
+            message.arity(6..=6, "6")?;
+            Ok(ClientMessage::SubmitWithKv { client_id: message.next()? })
+        }
         Header::SubmitRequest
-        | Header::SubmitRequestWithKv
         | Header::ConnectAck
         | Header::EngineReply
         | Header::EngineReplyPartial

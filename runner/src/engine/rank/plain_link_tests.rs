@@ -63,10 +63,12 @@ impl Foreign {
     }
 
     fn next_final(&self) -> FinalReply {
-        match self.next() {
-            RankMessage::Finals(mut replies) if replies.len() == 1 => replies.remove(0),
-            other => panic!("expected one final reply, got {other:?}"),
-        }
+        let message = self.next();
+        let RankMessage::Finals(mut replies) = message else {
+            panic!("expected a final reply, got {message:?}");
+        };
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0)
     }
 
     fn tell(&self, command: &RankCommand) {
@@ -93,13 +95,12 @@ impl Foreign {
         self.signal(ControlSignal::Pause);
         self.signal(ControlSignal::Stop);
         let mut answered = Vec::new();
-        loop {
-            match self.next() {
-                RankMessage::Finals(replies) => answered.extend(replies),
-                RankMessage::Disconnect => break,
-                other => panic!("expected final replies and the farewell, got {other:?}"),
-            }
+        let mut message = self.next();
+        while let RankMessage::Finals(replies) = message {
+            answered.extend(replies);
+            message = self.next();
         }
+        assert_eq!(message, RankMessage::Disconnect, "only the farewell comes after final replies");
         assert_eq!(self.received(Duration::from_millis(300)), None, "nothing comes after the farewell");
         self.rank.join().unwrap().unwrap();
         answered
@@ -119,15 +120,13 @@ fn only_a_coordinator_that_is_later_than_0_19_is_streamed_to() {
     assert_eq!((reply.generated_tokens.len(), reply.sampling.streaming), (4, false), "nothing came before");
     foreign.submit(1, Prompt::Tokens(vec![1, 2]), streaming(4), true);
     let mut streamed = Vec::new();
-    let last = loop {
-        match foreign.next() {
-            RankMessage::Partials(partials) => {
-                streamed.extend(partials.into_iter().flat_map(|PartialReply { new_tokens, .. }| new_tokens));
-            }
-            RankMessage::Finals(mut replies) => break replies.remove(0),
-            other => panic!("{other:?}"),
-        }
-    };
+    let mut message = foreign.next();
+    while let RankMessage::Partials(partials) = message {
+        streamed.extend(partials.into_iter().flat_map(|PartialReply { new_tokens, .. }| new_tokens));
+        message = foreign.next();
+    }
+    let RankMessage::Finals(mut replies) = message else { panic!("{message:?}") };
+    let last = replies.remove(0);
     assert_eq!(
         (streamed.as_slice(), &last.generated_tokens),
         (&reply.generated_tokens[..3], &reply.generated_tokens)

@@ -170,29 +170,29 @@ impl Rank {
     /// The next message that is no heartbeat.
     fn next(&self) -> RankMessage {
         loop {
-            match self.sent.recv_timeout(PATIENCE).expect("the rank is silent") {
-                RankMessage::Heartbeat(_) => {}
-                other => return other,
+            let message = self.sent.recv_timeout(PATIENCE).expect("the rank is silent");
+            if !matches!(message, RankMessage::Heartbeat(_)) {
+                return message;
             }
         }
     }
 
     fn next_final(&self) -> FinalReply {
-        match self.next() {
-            RankMessage::Finals(mut replies) if replies.len() == 1 => replies.remove(0),
-            other => panic!("expected one final reply, got {other:?}"),
-        }
+        let message = self.next();
+        let RankMessage::Finals(mut replies) = message else {
+            panic!("expected a final reply, got {message:?}");
+        };
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0)
     }
 
     fn stop(self) -> RankRecord {
         self.signal(ControlSignal::Stop);
-        let record = match self.next() {
-            RankMessage::Report(record) => *record,
-            other => panic!("expected the report, got {other:?}"),
-        };
+        let message = self.next();
+        let RankMessage::Report(record) = message else { panic!("expected the report, got {message:?}") };
         assert_eq!(self.next(), RankMessage::Disconnect);
         self.thread.join().unwrap().unwrap();
-        record
+        *record
     }
 }
 

@@ -50,10 +50,9 @@ fn planned(more: &str) -> CasePlan {
 }
 
 fn errors(case: &str, args: &str) -> Vec<String> {
-    match plan(case, args, None) {
-        Disposition::Invalid(error) => error.diagnostics.into_iter().map(|d| d.message).collect(),
-        other => panic!("{other:?}"),
-    }
+    let disposition = plan(case, args, None);
+    let Disposition::Invalid(error) = disposition else { panic!("{disposition:?}") };
+    error.diagnostics.into_iter().map(|d| d.message).collect()
 }
 
 #[test]

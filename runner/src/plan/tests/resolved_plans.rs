@@ -13,10 +13,9 @@ use crate::plan::{
 };
 
 fn config(flags: &[&str]) -> GptConfig {
-    match run(plan(&prompted_case(flags, ""))).model {
-        ModelPlan::Random { config, .. } => config,
-        other => panic!("{other:?}"),
-    }
+    let model = run(plan(&prompted_case(flags, ""))).model;
+    let ModelPlan::Random { config, .. } = model else { panic!("{model:?}") };
+    config
 }
 
 #[test]

@@ -119,10 +119,10 @@ fn read_key(path: &Path, key: &str) -> Result<Option<Value>, TokenizerError> {
     }
     let value: Value = serde_json::from_slice(&read(path)?)
         .map_err(|error| TokenizerError::json(path, String::new(), &error))?;
-    match value {
-        Value::Object(mut object) => Ok(object.remove(key)),
-        _ => Err(TokenizerError::vocabulary(path, "expected a JSON object")),
-    }
+    let Value::Object(mut object) = value else {
+        return Err(TokenizerError::vocabulary(path, "expected a JSON object"));
+    };
+    Ok(object.remove(key))
 }
 
 /// `"</s>"`, or `{"content": "</s>", ...}`.
@@ -133,9 +133,12 @@ fn token_name(token: &Value) -> Option<&str> {
 /// `null`, `2` or `[2, 3]`; `None` for anything else.
 fn numbers(value: &Value) -> Option<Vec<u32>> {
     let number = |value: &Value| u32::try_from(value.as_u64()?).ok();
-    match value {
-        Value::Null => Some(Vec::new()),
-        Value::Array(list) => list.iter().map(number).collect(),
-        other => Some(vec![number(other)?]),
+    if value.is_null() {
+        return Some(Vec::new());
+    }
+    if let Some(list) = value.as_array() {
+        list.iter().map(number).collect()
+    } else {
+        Some(vec![number(value)?])
     }
 }
