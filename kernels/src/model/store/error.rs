@@ -40,6 +40,7 @@ impl StoreError {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the standard library's, and growing")]
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
