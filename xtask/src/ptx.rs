@@ -7,12 +7,12 @@ mod toolchain;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use goldlap::report::write_atomically;
 
 /// Sources and PTX of the kernels with planted bugs.
 const PLANTED: (&str, &str) =
@@ -70,7 +70,8 @@ impl Ptx {
                 eprintln!("{target}/{name} differs from what {sources} gives");
                 code = ExitCode::FAILURE;
             } else {
-                write(&path, text)?;
+                write_atomically(&path, text.as_bytes())
+                    .with_context(|| format!("writing {}", path.display()))?;
                 println!("wrote {target}/{name}");
             }
         }
@@ -100,16 +101,4 @@ fn orphans(folder: &Path, files: &BTreeMap<String, String>) -> Result<Vec<String
         }
     }
     Ok(orphans)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().context("a file lies in a folder")?;
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    // A temporary file is private to its owner; a committed one is not.
-    #[cfg(unix)]
-    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.persist(path).with_context(|| format!("writing {}", path.display()))?;
-    Ok(())
 }

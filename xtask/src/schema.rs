@@ -1,12 +1,11 @@
 //! The JSON Schemas of `model_config.yaml`, committed so that editors can use them without building anything.
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use goldlap::report::write_atomically;
 
 /// `cargo xtask schema [--check]`.
 #[derive(Args)]
@@ -28,21 +27,11 @@ impl Schema {
                 eprintln!("{} differs from the code: run `cargo xtask schema` and commit it", path.display());
                 exit = ExitCode::FAILURE;
             } else {
-                write(&path, &expected)?;
+                write_atomically(&path, expected.as_bytes())
+                    .with_context(|| format!("writing {}", path.display()))?;
                 println!("wrote {}", path.display());
             }
         }
         Ok(exit)
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().context("the schema lies in a folder")?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    // A temporary file is private to its owner; a committed one is not.
-    #[cfg(unix)]
-    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    file.persist(path).with_context(|| format!("writing {}", path.display()))?;
-    Ok(())
 }

@@ -7,9 +7,7 @@ use clap::Args;
 use super::CommandError;
 use super::generate::{Limits, tokenizer_plan};
 use super::plan_of_case::plan_of_case;
-use crate::plan::{
-    AbsentModel, EnginePlan, ModelPlan, Platform, RoutingPlan, RoutingPolicy, TokenizerPlan, Topology,
-};
+use crate::plan::{AbsentModel, EnginePlan, ModelPlan, Platform, RoutingPlan, TokenizerPlan, Topology};
 
 /// Key of the sampler where nobody names one, as in a case.
 const DEFAULT_SEED: u64 = 1234;
@@ -70,7 +68,7 @@ impl EngineSettings {
                 tokenizer: TokenizerPlan::BuiltIn,
                 seed: DEFAULT_SEED,
                 engine: Limits::default_plan(),
-                routing: RoutingPlan { policy: RoutingPolicy::LoadBalanced, alpha: 0.5, schedule_path: None },
+                routing: RoutingPlan::BY_LOAD,
                 num_ranks: 1,
             },
         };
@@ -97,6 +95,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::plan::RoutingPolicy;
 
     #[derive(Parser)]
     struct Line {

@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::batches::BASELINE_FILE_NAME;
 use super::golden_file::Golden;
 use super::megatron_check::{Asked, check_as_megatron, read_megatron_json};
 use super::metric::{Metric, Scope};
 use crate::config::RawPerformanceCase;
 use crate::plan::{Platform, performance_metrics};
-
-/// The original's file of a performance case.
-const BASELINE: &str = "baseline_values.json";
 
 /// What one golden file of a case would have compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +45,7 @@ impl GoldenAssertions {
         }
         let platforms = Golden::baseline_platforms(folder);
         for platform in &platforms {
-            let file = format!("{BASELINE} of {platform}");
+            let file = format!("{BASELINE_FILE_NAME} of {platform}");
             found.push(match Golden::from_baseline(folder, platform) {
                 Ok(golden) => Self::by_batch(&file, &golden.unwrap_or_default(), case),
                 Err(error) => Self::broken(&file, error.what),
@@ -56,7 +54,7 @@ impl GoldenAssertions {
         if platforms.is_empty()
             && let Err(error) = Golden::from_baseline(folder, &Platform::Cpu)
         {
-            found.push(Self::broken(BASELINE, error.what));
+            found.push(Self::broken(BASELINE_FILE_NAME, error.what));
         }
         Ok(found)
     }

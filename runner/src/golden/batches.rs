@@ -13,7 +13,7 @@ use crate::metrics::{BatchMetric, BatchSummary, median};
 use crate::plan::Platform;
 
 /// The original's file beside its case.
-const BASELINE_FILE_NAME: &str = "baseline_values.json";
+pub(super) const BASELINE_FILE_NAME: &str = "baseline_values.json";
 /// Before the batch size in a key.
 const PREFIX: &str = "batch_";
 

@@ -13,20 +13,15 @@ use super::metric::{Better, Metric, MetricRow};
 use super::provenance::Band;
 use super::verdict::{Difference, MetricVerdict, Outcome};
 use crate::metrics::{BatchMetric, Measured, Metrics, significant};
-use crate::plan::{PerformancePlan, Platform};
+use crate::plan::Platform;
 
-/// How the case's own tolerances compare a metric.
-fn rule(
-    metric: BatchMetric,
-    plan: Option<&PerformancePlan>,
-    platform: &Platform,
-    golden: &Golden,
-) -> Comparator {
-    let declared = plan
-        .filter(|_| metric == BatchMetric::Throughput)
-        .map(|plan| Band { low: 1.0 - plan.tolerance, high: 1.0 + plan.upper_tolerance });
-    let tolerance = plan.filter(|_| metric != BatchMetric::Throughput).map(|plan| plan.tolerance);
-    Metric::Batch(metric).comparator(platform, golden.origin(), declared, tolerance)
+/// How tolerances, as shares, compare a metric: only a throughput can be too high.
+pub(super) fn rule_within(metric: BatchMetric, tolerance: f64, upper_tolerance: f64) -> Comparator {
+    if metric == BatchMetric::Throughput {
+        Comparator::RatioBand(Band { low: 1.0 - tolerance, high: 1.0 + upper_tolerance })
+    } else {
+        Comparator::AtMost(1.0 + tolerance)
+    }
 }
 
 /// Compares one metric in every batch size that either side has.
@@ -37,7 +32,10 @@ pub(super) fn compare_batches(
     golden: &Golden,
 ) -> MetricVerdict {
     let name = Metric::Batch(metric);
-    let comparator = rule(metric, rules.performance, rules.platform, golden);
+    let comparator = match rules.performance {
+        Some(plan) => rule_within(metric, plan.tolerance, plan.upper_tolerance),
+        None => name.comparator(rules.platform, golden.origin(), None, None),
+    };
     let gates = name.gates_on(rules.platform);
     let number = |measured: &Measured| match measured {
         Measured::Value(value) => Ok(*value),

@@ -5,6 +5,7 @@ use crate::golden::compare::{Run, compare};
 use crate::golden::test_run::{names, performance_record};
 use crate::golden::verdict::Verdict;
 use crate::metrics::RunRecord;
+use crate::plan::PerformancePlan;
 
 const ALL: [&str; 7] = [
     "throughput_tok_per_sec",

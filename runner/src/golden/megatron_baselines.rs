@@ -4,16 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::batches::{GoldenBatch, batch_size, batches};
-use super::comparator::Comparator;
-use super::compare_batches::{compare_sizes, numbers};
+use super::compare_batches::{compare_sizes, numbers, rule_within};
 use super::json::Json;
 use super::megatron_check::{MegatronCheck, Theirs, members};
 use super::metric::{METRICS, Metric, Scope};
-use super::provenance::Band;
 use super::verdict::{MetricVerdict, Verdict};
 use crate::config::RawPerformanceCase;
 use crate::metrics::BatchMetric;
-use crate::plan::{DEFAULT_TOLERANCE_PCT, DEFAULT_UPPER_TOLERANCE_PCT, performance_metrics};
+use crate::plan::{performance_metrics, tolerances};
 
 /// What a performance case asks of the comparison.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,11 +27,8 @@ pub struct BaselineRules {
 impl BaselineRules {
     /// What a case's file asks for.
     pub fn of(case: &RawPerformanceCase) -> Self {
-        Self {
-            metrics: performance_metrics(case),
-            tolerance: case.tolerance_pct.unwrap_or(DEFAULT_TOLERANCE_PCT) / 100.0,
-            upper_tolerance: case.upper_tolerance_pct.unwrap_or(DEFAULT_UPPER_TOLERANCE_PCT) / 100.0,
-        }
+        let (tolerance, upper_tolerance) = tolerances(case);
+        Self { metrics: performance_metrics(case), tolerance, upper_tolerance }
     }
 
     /// Without a case: the original's tolerances, and every metric of performance cases that the baseline holds anywhere.
@@ -45,41 +40,15 @@ impl BaselineRules {
         let rows = METRICS.iter().filter(|row| row.scope == Scope::PerBatch);
         let held = rows.filter(|row| entries.iter().any(|entry| entry.get(row.name).is_some()));
         let metrics = held.map(|row| row.name.to_owned()).collect();
-        Self {
-            metrics,
-            tolerance: DEFAULT_TOLERANCE_PCT / 100.0,
-            upper_tolerance: DEFAULT_UPPER_TOLERANCE_PCT / 100.0,
-        }
-    }
-
-    fn comparator(&self, metric: BatchMetric) -> Comparator {
-        match metric {
-            BatchMetric::Throughput => {
-                Comparator::RatioBand(Band { low: 1.0 - self.tolerance, high: 1.0 + self.upper_tolerance })
-            }
-            BatchMetric::AverageLatency
-            | BatchMetric::MedianLatency
-            | BatchMetric::P99Latency
-            | BatchMetric::WallTpot
-            | BatchMetric::DecodeTpot
-            | BatchMetric::Ttft => Comparator::AtMost(1.0 + self.tolerance),
-        }
+        Self { metrics, ..Self::of(&RawPerformanceCase::default()) }
     }
 
     /// Whether the original is content with a number.
     fn contents(&self, metric: BatchMetric, baseline: f64, result: f64) -> bool {
-        let is_too_high = |share: f64| result > baseline * (1.0 + share);
-        match metric {
-            BatchMetric::Throughput => {
-                !(result < baseline * (1.0 - self.tolerance) || is_too_high(self.upper_tolerance))
-            }
-            BatchMetric::AverageLatency
-            | BatchMetric::MedianLatency
-            | BatchMetric::P99Latency
-            | BatchMetric::WallTpot
-            | BatchMetric::DecodeTpot
-            | BatchMetric::Ttft => !is_too_high(self.tolerance),
-        }
+        let is_throughput = metric == BatchMetric::Throughput;
+        let above = if is_throughput { self.upper_tolerance } else { self.tolerance };
+        let is_too_low = is_throughput && result < baseline * (1.0 - self.tolerance);
+        !(is_too_low || result > baseline * (1.0 + above))
     }
 }
 
@@ -157,7 +126,8 @@ fn verdict(name: &str, rules: &BaselineRules, baseline: &Batches, results: &Batc
         return MetricVerdict::failed(name, "no metric of a performance case");
     };
     let (expected, got) = (numbers(metric, baseline), numbers(metric, results));
-    compare_sizes(metric, rules.comparator(metric), true, &expected, &got).finished()
+    let rule = rule_within(metric, rules.tolerance, rules.upper_tolerance);
+    compare_sizes(metric, rule, true, &expected, &got).finished()
 }
 
 /// What the original says first: it goes through the baseline's batch sizes, and passes over numbers that either side lacks.

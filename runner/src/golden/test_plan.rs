@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::plan::{
     Arrival, CasePlan, EngineFeatures, EnginePlan, ModelPlan, Platform, PromptSource, RoutingPlan,
-    RoutingPolicy, SamplingPlan, TerminationPlan, TokenizerPlan, Topology, WorkloadPlan,
+    SamplingPlan, TerminationPlan, TokenizerPlan, Topology, WorkloadPlan,
 };
 
 /// The plan.
@@ -37,7 +37,7 @@ pub(crate) fn plan(name: &str, platform: Platform, metrics: Vec<String>) -> Case
             num_threads: None,
             features: EngineFeatures::OFF,
         },
-        routing: RoutingPlan { policy: RoutingPolicy::LoadBalanced, alpha: 0.5, schedule_path: None },
+        routing: RoutingPlan::BY_LOAD,
         workload: WorkloadPlan {
             source: PromptSource::Inline(vec!["hi".to_owned()]),
             arrival: Arrival::AllAtOnce,

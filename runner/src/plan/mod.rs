@@ -30,10 +30,7 @@ pub use engine_features::{CacheEviction, EngineFeatures, SuspendedKv};
 pub use graphs::{GraphPlan, GraphSizing};
 pub use inputs::{AbsentModel, Disposition, PlanInputs};
 pub use output::{OutputPlan, OutputScript};
-pub use performance::{
-    DEFAULT_TOLERANCE_PCT, DEFAULT_UPPER_TOLERANCE_PCT, PerformancePlan, metrics_of_performance_cases,
-    performance_metrics,
-};
+pub use performance::{PerformancePlan, metrics_of_performance_cases, performance_metrics, tolerances};
 pub use platform::Platform;
 pub use resolve::plan_case;
 pub use routing::{RoutingPlan, RoutingPolicy};

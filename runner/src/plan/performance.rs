@@ -17,9 +17,9 @@ use crate::golden::{METRICS, Metric, MetricRow, Scope};
 const DEFAULT_METRICS: [&str; 5] =
     ["throughput_tok_per_sec", "avg_latency_ms", "p50_latency_ms", "p99_latency_ms", "tpot_ms_per_tok"];
 /// Percent by which a number may be worse, as in the original.
-pub const DEFAULT_TOLERANCE_PCT: f64 = 10.0;
+const DEFAULT_TOLERANCE_PCT: f64 = 10.0;
 /// Percent by which a throughput may be higher, as in the original.
-pub const DEFAULT_UPPER_TOLERANCE_PCT: f64 = 20.0;
+const DEFAULT_UPPER_TOLERANCE_PCT: f64 = 20.0;
 /// The synthetic prompt is this word over and over, as in the original.
 const SYNTHETIC_WORD: &str = "hello ";
 /// Tokens beyond prompt and output that the original's server is started with room for.
@@ -93,6 +93,15 @@ pub fn performance_metrics(case: &RawPerformanceCase) -> Vec<String> {
     case.metrics.clone().unwrap_or_else(|| DEFAULT_METRICS.map(str::to_owned).to_vec())
 }
 
+/// TOLERANCE_PCT and UPPER_TOLERANCE_PCT of a performance case as shares, the original's where it names none.
+pub fn tolerances(case: &RawPerformanceCase) -> (f64, f64) {
+    let share = |percent: Option<f64>, default| percent.unwrap_or(default) / 100.0;
+    (
+        share(case.tolerance_pct, DEFAULT_TOLERANCE_PCT),
+        share(case.upper_tolerance_pct, DEFAULT_UPPER_TOLERANCE_PCT),
+    )
+}
+
 /// Metrics that METRICS of a performance case may name.
 pub fn metrics_of_performance_cases() -> impl Iterator<Item = &'static str> + Clone {
     METRICS.iter().filter(|row| is_measured(row)).map(|row| row.name)
@@ -112,6 +121,7 @@ impl Reader<'_> {
     }
 
     fn plan(&mut self, case: &RawPerformanceCase) -> PerformancePlan {
+        let (tolerance, upper_tolerance) = tolerances(case);
         let plan = PerformancePlan {
             batch_sizes: case.batch_sizes.iter().flatten().map(|size| *size as usize).collect(),
             num_warm_up: case.num_warmup_iters.unwrap_or(2) as usize,
@@ -119,8 +129,8 @@ impl Reader<'_> {
             num_input_tokens: case.num_input_tokens.unwrap_or(512) as usize,
             num_output_tokens: case.num_output_tokens as usize,
             dataset: case.dataset.clone().unwrap_or_else(|| "synthetic".to_owned()),
-            tolerance: case.tolerance_pct.unwrap_or(DEFAULT_TOLERANCE_PCT) / 100.0,
-            upper_tolerance: case.upper_tolerance_pct.unwrap_or(DEFAULT_UPPER_TOLERANCE_PCT) / 100.0,
+            tolerance,
+            upper_tolerance,
         };
         if plan.batch_sizes.is_empty() {
             self.mistake("BATCH_SIZES", "expected at least one batch size", None);

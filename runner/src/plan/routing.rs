@@ -28,6 +28,11 @@ pub enum RoutingPolicy {
     LongestPrefix,
 }
 
+impl RoutingPlan {
+    /// By load alone, nothing written.
+    pub const BY_LOAD: Self = Self { policy: RoutingPolicy::LoadBalanced, alpha: 0.5, schedule_path: None };
+}
+
 impl RoutingPolicy {
     /// As Megatron-LM writes it.
     pub fn name(self) -> &'static str {
@@ -52,7 +57,7 @@ impl Resolution<'_> {
             for flag in [POLICY, ALPHA] {
                 self.ignore(flag, "has an effect with --inference-dynamic-batching-prefix-caching only");
             }
-            return Some(RoutingPlan { policy: RoutingPolicy::LoadBalanced, alpha: 0.5, schedule_path });
+            return Some(RoutingPlan { schedule_path, ..RoutingPlan::BY_LOAD });
         }
         let alpha = self.number_in(ALPHA, |alpha| (0.0..=1.0).contains(&alpha), "between 0 and 1");
         let policy = match self.text(POLICY).as_deref() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::RankError;
 use super::plain_link::PlainLink;
-use super::tests::{serve_at, spec};
+use super::tests::{only_final, serve_at, spec};
 use crate::coordinator::RankLink;
 use crate::coordinator::socket::Router;
 use crate::coordinator::wire::{
@@ -63,12 +63,7 @@ impl Foreign {
     }
 
     fn next_final(&self) -> FinalReply {
-        let message = self.next();
-        let RankMessage::Finals(mut replies) = message else {
-            panic!("expected a final reply, got {message:?}");
-        };
-        assert_eq!(replies.len(), 1, "{replies:?}");
-        replies.remove(0)
+        only_final(self.next())
     }
 
     fn tell(&self, command: &RankCommand) {

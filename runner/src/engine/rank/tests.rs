@@ -141,6 +141,15 @@ fn start(spec: RankSpec, step: Duration) -> Rank {
     Rank { commands, sent, thread }
 }
 
+/// The reply of a message that brings just one.
+pub(super) fn only_final(message: RankMessage) -> FinalReply {
+    let RankMessage::Finals(mut replies) = message else {
+        panic!("expected a final reply, got {message:?}");
+    };
+    assert_eq!(replies.len(), 1, "{replies:?}");
+    replies.remove(0)
+}
+
 /// The loop of a rank at any link.
 pub(super) fn serve_at<L: Link>(link: L, spec: &RankSpec, step: Duration) -> Result<(), RankError> {
     let log = RankLog { rank: spec.rank, clock: Clock::start() };
@@ -178,12 +187,7 @@ impl Rank {
     }
 
     fn next_final(&self) -> FinalReply {
-        let message = self.next();
-        let RankMessage::Finals(mut replies) = message else {
-            panic!("expected a final reply, got {message:?}");
-        };
-        assert_eq!(replies.len(), 1, "{replies:?}");
-        replies.remove(0)
+        only_final(self.next())
     }
 
     fn stop(self) -> RankRecord {
