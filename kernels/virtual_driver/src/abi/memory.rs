@@ -167,9 +167,8 @@ api! {
         if stream.capture().is_some() {
             return stream.enqueue(Work::Free(address));
         }
-        stream.enqueue(Work::Free(address))?;
         driver.allocations.mark_leaving(address);
-        Ok(())
+        stream.enqueue(Work::Free(address)).inspect_err(|_| driver.allocations.mark_staying(address))
     }
 
     fn cuPointerGetAttribute(data: AnyOut, attribute: u32, address: u64) {

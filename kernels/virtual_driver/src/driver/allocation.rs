@@ -159,8 +159,9 @@ impl Allocations {
 
     /// Makes a mapping unreachable.
     pub fn leave_mapping(&self, address: u64) {
+        let mut owners = self.owners();
         let _ = self.memory.unmap(address);
-        self.owners().owners.remove(&address);
+        owners.owners.remove(&address);
     }
 
     /// Makes host memory of the program reachable by kernels.
@@ -182,8 +183,9 @@ impl Allocations {
     /// # Errors
     /// `HostMemoryNotRegistered`
     pub fn unregister(&self, address: u64) -> Result<()> {
+        let mut owners = self.owners();
         self.memory.unregister(address).map_err(|_| Error::HostMemoryNotRegistered)?;
-        self.owners().owners.remove(&address);
+        owners.owners.remove(&address);
         Ok(())
     }
 
@@ -206,13 +208,25 @@ impl Allocations {
         found.ok_or(Error::InvalidValue)
     }
 
-    /// Notes that a free is on its way in a stream.
+    /// Notes that a free is on its way in a stream; before it goes, since afterwards the address may be somebody else's.
     pub fn mark_leaving(&self, address: u64) {
-        if let Some(owner) = self.owners().owners.get_mut(&address) {
-            owner.is_leaving = true;
-        }
+        self.set_leaving(address, true);
         if let Ok(driver) = driver() {
             driver.ledger.leaving(address);
+        }
+    }
+
+    /// Takes [`Self::mark_leaving`] back: the free did not go on its way.
+    pub fn mark_staying(&self, address: u64) {
+        self.set_leaving(address, false);
+        if let Ok(driver) = driver() {
+            driver.ledger.staying(address);
+        }
+    }
+
+    fn set_leaving(&self, address: u64, is_leaving: bool) {
+        if let Some(owner) = self.owners().owners.get_mut(&address) {
+            owner.is_leaving = is_leaving;
         }
     }
 
@@ -234,11 +248,12 @@ impl Allocations {
     /// # Errors
     /// `InvalidValue` where none does.
     pub fn free(&self, address: u64) -> Result<()> {
+        // Another thread can be given the address as soon as the memory is free, and must find the old owner gone.
+        let mut owners = self.owners();
         let region = self.memory.free(address)?;
         if let Ok(driver) = driver() {
             driver.ledger.freed(address);
         }
-        let mut owners = self.owners();
         if let Some(owner) = owners.owners.remove(&address) {
             if let Some(pool) = &owner.pool {
                 pool.give_back(region.bytes);

@@ -134,6 +134,13 @@ impl Ledger {
         }
     }
 
+    /// Memory will not be freed after all.
+    pub fn staying(&self, address: u64) {
+        if self.is_on() {
+            self.book().leaving.remove(&address);
+        }
+    }
+
     /// Memory was freed.
     pub fn freed(&self, address: u64) {
         if !self.is_on() {

@@ -120,3 +120,25 @@ fn threads_come_and_go() {
         });
     });
 }
+
+/// Threads are given the addresses that others have just freed, and nobody takes them away again.
+#[test]
+fn threads_take_over_memory() {
+    run("cudarc_safe::threads_take_over_memory", || {
+        const BYTES: usize = 200_000;
+        let take_and_leave = || {
+            let context = CudaContext::new(0).unwrap();
+            let stream = context.new_stream().unwrap();
+            for _ in 0..1000 {
+                // SAFETY: nobody reads the memory before it is filled.
+                let mut memory = unsafe { stream.alloc::<u8>(BYTES) }.unwrap();
+                stream.memset_zeros(&mut memory.slice_mut(..16)).unwrap();
+                drop(memory);
+                context.check_err().unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..4).for_each(|_| drop(scope.spawn(take_and_leave)));
+        });
+    });
+}
