@@ -43,7 +43,9 @@ impl<'a> Measure<'a> {
             elements => Throughput::ElementsAndBytes { elements, bytes: work.bytes as u64 },
         });
         let mut state = None;
-        for isa in Isa::ALL.into_iter().rev().filter(|isa| isa.is_available()) {
+        let best = Isa::best();
+        let others = Isa::ALL.into_iter().rev().filter(|&isa| isa != best && isa.is_available());
+        for isa in std::iter::once(best).chain(others) {
             if isa == Isa::Scalar && work.flops > MOST_SCALAR_FLOPS {
                 continue;
             }

@@ -9,6 +9,7 @@ use self::softmax::{SoftmaxState, accumulate, combine, softmax_tile};
 use super::CpuBackend;
 use super::buffer::Disjoint;
 use super::kv_cache::CpuKvCache;
+use super::row_operands::store_rows;
 use super::simd::{Kernel, LANES, Simd, store_operands_part};
 use crate::ops::attention::{Attention, KEY_SPLIT, KEY_TILE};
 use crate::ops::batch::SequenceSpan;
@@ -87,11 +88,11 @@ struct QueryBlock<'a> {
 /// Scratch of one worker.
 #[derive(Default)]
 pub(crate) struct AttentionScratch {
-    /// `[vectors, d]` operands, gathered.
+    /// `[vectors, d]` row operands, gathered.
     queries: Vec<u32>,
     /// `[vectors, KEY_TILE]`
     scores: Vec<f32>,
-    /// `[vectors, KEY_TILE]` operands, two in a word.
+    /// `[vectors, KEY_TILE]` row operands.
     probabilities: Vec<u32>,
     /// `[vectors, d]` a tile's probabilities times values.
     product: Vec<f32>,
@@ -106,10 +107,10 @@ impl Kernel for QueryBlock<'_> {
     fn run<S: Simd>(mut self, s: S) {
         let dim = self.cache.padded_dim();
         let count = self.task.count;
-        self.gather_queries(dim);
+        self.gather_queries(s, dim);
         let state = self.state;
         state.scores.resize(QUERY_BLOCK * KEY_TILE, 0.0);
-        state.probabilities.resize(QUERY_BLOCK * KEY_TILE / 2, 0);
+        state.probabilities.resize(QUERY_BLOCK * KEY_TILE / 2 * S::ROW_WORDS, 0);
         state.product.resize(QUERY_BLOCK * dim, 0.0);
         state.total.reset(count, dim);
         let position = |vector: usize| self.span.start + (self.task.first + vector) / self.group;
@@ -126,6 +127,7 @@ impl Kernel for QueryBlock<'_> {
                     keys,
                 };
                 tile.score(s, &state.queries, count, &mut state.scores);
+                tile.ask_for_keys(s, count);
                 let valid = |vector: usize| (position(vector) + 1).saturating_sub(first_key).min(KEY_TILE);
                 let rescale = softmax_tile(
                     s,
@@ -136,6 +138,7 @@ impl Kernel for QueryBlock<'_> {
                     &mut state.split,
                 );
                 tile.weigh(s, &state.probabilities, count, &mut state.product);
+                tile.ask_for_values(s, count);
                 accumulate(s, &mut state.split.output, &rescale[..count], &state.product, dim);
             }
             combine(s, &mut state.total, &state.split, dim);
@@ -161,14 +164,15 @@ impl Kernel for QueryBlock<'_> {
 impl QueryBlock<'_> {
     /// Copies the task's query vectors side by side.
     #[inline(always)]
-    fn gather_queries(&mut self, dim: usize) {
+    fn gather_queries<S: Simd>(&mut self, s: S, dim: usize) {
         let stride = query_stride(self.cache.geometry().head_dim);
-        self.state.queries.clear();
-        for vector in self.task.first..self.task.first + self.task.count {
+        let words = dim / 2 * S::ROW_WORDS;
+        self.state.queries.resize(QUERY_BLOCK * words, 0);
+        let vectors = self.task.first..self.task.first + self.task.count;
+        for (vector, to) in vectors.zip(self.state.queries.chunks_exact_mut(words)) {
             let (row, head) = (self.span.first_row + vector / self.group, vector % self.group);
             let start = (row * self.heads + self.task.kv_head * self.group + head) * stride;
-            let query: &[u32] = bytemuck::cast_slice(&self.queries[start..start + dim]);
-            self.state.queries.extend_from_slice(query);
+            store_rows(s, &self.queries[start..start + dim], to);
         }
     }
 }

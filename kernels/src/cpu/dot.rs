@@ -8,7 +8,7 @@ use super::simd::{LANES, Simd};
 /// Tiles that one call multiplies, at most.
 pub(crate) const MAX_TILES: usize = 4;
 /// Rows kept in registers, at most.
-const MAX_ROWS: usize = 6;
+const MAX_ROWS: usize = 12;
 
 /// A stretch of the chain: where each tile's pairs are.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub(crate) struct Segment {
 /// Operands of [`dot`].
 #[derive(Clone, Copy)]
 pub(crate) struct Dot<'a> {
-    /// First pair of the first row.
+    /// First pair of the first row; each pair takes [`Simd::ROW_WORDS`] words.
     pub(crate) rows: *const u32,
     /// Words between rows.
     pub(crate) row_stride: usize,
@@ -73,16 +73,31 @@ pub(crate) unsafe fn dot<S: Simd>(s: S, d: Dot<'_>) {
         let rows = (d.num_rows - row).div_ceil(blocks - index);
         let mut tile = 0;
         while tile < d.num_tiles {
-            let tiles = match (d.num_tiles - tile).min(S::DOT_TILES) {
-                3 => 2,
-                tiles => tiles,
-            };
+            let tiles = tiles_of::<S>(rows, d.num_tiles - tile);
             // SAFETY: the block lies inside `d`.
             unsafe { block(s, d.at(row, tile), tile, tiles, rows, Asking { index, blocks }) };
             tile += tiles;
         }
         row += rows;
     }
+}
+
+/// Tiles of a block: as many as registers hold sums of.
+#[inline(always)]
+fn tiles_of<S: Simd>(rows: usize, left: usize) -> usize {
+    if left >= 4 && fits::<S>(rows, 4) {
+        4
+    } else if left >= 2 && fits::<S>(rows, 2) {
+        2
+    } else {
+        1
+    }
+}
+
+/// Registers hold the sums of so many rows and tiles.
+#[inline(always)]
+const fn fits<S: Simd>(rows: usize, tiles: usize) -> bool {
+    rows <= S::DOT_ROWS && rows * tiles <= S::DOT_SUMS
 }
 
 /// Pairs between two moments in which lines are asked for.
@@ -114,16 +129,13 @@ impl Asking {
 unsafe fn block<S: Simd>(s: S, d: Dot<'_>, first: usize, tiles: usize, rows: usize, asking: Asking) {
     // SAFETY: passed on from `dot`.
     unsafe {
-        match (tiles, rows) {
-            (4, rows) if S::DOT_TILES >= 4 && d.ahead > 0 => {
-                block_rows::<S, 4, true>(s, d, first, rows, asking)
-            }
-            (4, rows) if S::DOT_TILES >= 4 => block_rows::<S, 4, false>(s, d, first, rows, asking),
-            (2, rows) if S::DOT_TILES >= 2 => block_rows::<S, 2, false>(s, d, first, rows, asking),
-            (_, rows) if S::DOT_TILES == 1 && d.ahead > 0 => {
-                block_rows::<S, 1, true>(s, d, first, rows, asking)
-            }
-            (_, rows) => block_rows::<S, 1, false>(s, d, first, rows, asking),
+        match (tiles, d.ahead > 0) {
+            (4, true) => block_rows::<S, 4, true>(s, d, first, rows, asking),
+            (4, false) => block_rows::<S, 4, false>(s, d, first, rows, asking),
+            (2, true) => block_rows::<S, 2, true>(s, d, first, rows, asking),
+            (2, false) => block_rows::<S, 2, false>(s, d, first, rows, asking),
+            (_, true) => block_rows::<S, 1, true>(s, d, first, rows, asking),
+            (_, false) => block_rows::<S, 1, false>(s, d, first, rows, asking),
         }
     }
 }
@@ -136,17 +148,23 @@ unsafe fn block_rows<S: Simd, const T: usize, const ASK: bool>(
     rows: usize,
     asking: Asking,
 ) {
-    const { assert!(MAX_ROWS == 6) };
+    const { assert!(S::DOT_ROWS <= MAX_ROWS && S::DOT_ROWS <= S::DOT_SUMS) };
     // SAFETY: passed on from `dot`.
     unsafe {
         match rows {
-            1 => registers::<S, T, 1, ASK>(s, d, first, asking),
-            2 => registers::<S, T, 2, ASK>(s, d, first, asking),
-            3 if S::DOT_ROWS >= 3 => registers::<S, T, 3, ASK>(s, d, first, asking),
-            4 if S::DOT_ROWS >= 4 => registers::<S, T, 4, ASK>(s, d, first, asking),
-            5 if S::DOT_ROWS >= 5 => registers::<S, T, 5, ASK>(s, d, first, asking),
-            6 if S::DOT_ROWS >= 6 => registers::<S, T, 6, ASK>(s, d, first, asking),
-            _ => unreachable!("blocks have at most DOT_ROWS rows"),
+            1 if fits::<S>(1, T) => registers::<S, T, 1, ASK>(s, d, first, asking),
+            2 if fits::<S>(2, T) => registers::<S, T, 2, ASK>(s, d, first, asking),
+            3 if fits::<S>(3, T) => registers::<S, T, 3, ASK>(s, d, first, asking),
+            4 if fits::<S>(4, T) => registers::<S, T, 4, ASK>(s, d, first, asking),
+            5 if fits::<S>(5, T) => registers::<S, T, 5, ASK>(s, d, first, asking),
+            6 if fits::<S>(6, T) => registers::<S, T, 6, ASK>(s, d, first, asking),
+            7 if fits::<S>(7, T) => registers::<S, T, 7, ASK>(s, d, first, asking),
+            8 if fits::<S>(8, T) => registers::<S, T, 8, ASK>(s, d, first, asking),
+            9 if fits::<S>(9, T) => registers::<S, T, 9, ASK>(s, d, first, asking),
+            10 if fits::<S>(10, T) => registers::<S, T, 10, ASK>(s, d, first, asking),
+            11 if fits::<S>(11, T) => registers::<S, T, 11, ASK>(s, d, first, asking),
+            12 if fits::<S>(12, T) => registers::<S, T, 12, ASK>(s, d, first, asking),
+            _ => unreachable!("registers hold the sums of a block"),
         }
     }
 }
@@ -176,19 +194,19 @@ unsafe fn registers<S: Simd, const T: usize, const R: usize, const ASK: bool>(
                 }
                 ahead = ahead.wrapping_sub((ASKING_PAIRS - number) * d.pair_stride);
                 for pair in start..segment.pairs.min(start + ASKING_PAIRS) {
+                    let at = row.wrapping_add(pair * S::ROW_WORDS);
                     // SAFETY: the caller vouches for `pairs` pairs in every row and tile.
-                    unsafe {
-                        multiply_pair::<S, T, R, false>(s, d, &mut tiles, row.wrapping_add(pair), &mut sums)
-                    };
+                    unsafe { multiply_pair::<S, T, R, false>(s, d, &mut tiles, at, &mut sums) };
                 }
             }
         } else {
             for pair in 0..segment.pairs {
+                let at = row.wrapping_add(pair * S::ROW_WORDS);
                 // SAFETY: as above.
-                unsafe { multiply_pair::<S, T, R, ASK>(s, d, &mut tiles, row.wrapping_add(pair), &mut sums) };
+                unsafe { multiply_pair::<S, T, R, ASK>(s, d, &mut tiles, at, &mut sums) };
             }
         }
-        row = row.wrapping_add(segment.pairs);
+        row = row.wrapping_add(segment.pairs * S::ROW_WORDS);
     }
     for (r, sums) in sums.iter().enumerate() {
         for (t, sum) in sums.iter().enumerate() {
@@ -207,23 +225,42 @@ unsafe fn multiply_pair<S: Simd, const T: usize, const R: usize, const ASK: bool
     row: *const u32,
     sums: &mut [[S::F; T]; R],
 ) {
-    // SAFETY: the caller vouches for a pair in every row and tile.
-    let mut weights = [unsafe { s.load_weights(tiles[0]) }; T];
-    for t in 1..T {
-        // SAFETY: as above.
-        weights[t] = unsafe { s.load_weights(tiles[t]) };
-    }
+    let at = *tiles;
     for tile in tiles {
         if ASK {
             s.prefetch(tile.wrapping_add(d.ahead));
         }
         *tile = tile.wrapping_add(d.pair_stride);
     }
+    // SAFETY: the caller vouches for a pair in every row and tile.
+    unsafe {
+        multiply_step::<S, T, R, 0>(s, d, at, row, sums);
+        if S::STEPS == 2 {
+            multiply_step::<S, T, R, 1>(s, d, at, row, sums);
+        }
+    }
+}
+
+/// One step of a pair.
+#[inline(always)]
+unsafe fn multiply_step<S: Simd, const T: usize, const R: usize, const STEP: usize>(
+    s: S,
+    d: Dot<'_>,
+    tiles: [*const u32; T],
+    row: *const u32,
+    sums: &mut [[S::F; T]; R],
+) {
+    // SAFETY: the caller vouches for a pair in every row and tile.
+    let mut weights = [unsafe { s.load_weights::<STEP>(tiles[0]) }; T];
+    for t in 1..T {
+        // SAFETY: as above.
+        weights[t] = unsafe { s.load_weights::<STEP>(tiles[t]) };
+    }
     for (r, sums) in sums.iter_mut().enumerate() {
         // SAFETY: as above.
-        let a = s.splat_pair(unsafe { *row.add(r * d.row_stride) });
+        let a = unsafe { s.splat_row::<STEP>(row.add(r * d.row_stride)) };
         for t in 0..T {
-            sums[t] = s.dot_pair(sums[t], a, weights[t]);
+            sums[t] = s.dot_step(sums[t], a, weights[t]);
         }
     }
 }

@@ -4,8 +4,8 @@
 //! so that 16 keys are a tile of the scores, and a group of 64 (smaller ones where the block size asks for them) is read line after
 //! line; values: `[key pair][d][2]`, so that 16 channels are a tile of the output.
 //! `d` is the head's width rounded up to 16; the padding stays zero. The memory is an anonymous mapping without reserve: zero,
-//! and committed page by page as tokens are first written. (Huge pages made long contexts 4 to 9 % faster, but commit whole
-//! blocks: eight ranks of the 583M throughput case needed 2,787 MiB with them instead of 1,649.)
+//! and committed page by page as tokens are first written. A block that is full moves to huge pages. (Huge pages from the start
+//! commit whole blocks: eight ranks of the 583M throughput case needed 2,787 MiB with them instead of 1,649.)
 
 use memmap2::{MmapMut, MmapOptions};
 
@@ -14,6 +14,9 @@ use crate::ops::attention::KEY_TILE;
 use crate::ops::batch::KvPlace;
 use crate::ops::error::OpError;
 use crate::ops::kv_cache::KvGeometry;
+
+/// Size of a huge page; where it is another one, fewer blocks are made of such.
+const HUGE_PAGE: usize = 2 << 20;
 
 /// Keys and values of all layers.
 pub struct CpuKvCache {
@@ -67,6 +70,21 @@ impl CpuKvCache {
     pub(crate) fn values(&self, layer: usize, block: u32, head: usize) -> &[u32] {
         &self.words()[self.chunk(layer, block, head) + chunk_words(&self.geometry)..]
             [..chunk_words(&self.geometry)]
+    }
+
+    /// Moves a block whose places are all written to huge pages. Attention read such blocks 1.04 to 1.09 times as fast on an EPYC and
+    /// 1.2 times on a Xeon, in virtual machines, where the translation of an address has twice the levels. Where the system
+    /// cannot (Linux before 6.1, no free huge page, a block smaller than one), the block stays as it is.
+    pub(crate) fn consolidate(&mut self, block: u32) {
+        let geometry = &self.geometry;
+        let bytes = geometry.layers * geometry.kv_heads * 2 * chunk_words(geometry) * 4;
+        let start = self.memory.as_ptr() as usize + block as usize * bytes;
+        let inside = start.next_multiple_of(HUGE_PAGE)..(start + bytes) / HUGE_PAGE * HUGE_PAGE;
+        #[cfg(target_os = "linux")]
+        if !inside.is_empty() {
+            // SAFETY: the pages belong to the mapping, whose contents this call does not change.
+            unsafe { libc::madvise(inside.start as *mut _, inside.len(), libc::MADV_COLLAPSE) };
+        }
     }
 
     /// A view for tasks that append different tokens.

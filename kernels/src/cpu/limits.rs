@@ -2,10 +2,11 @@
 
 use std::sync::Barrier;
 
+use memmap2::{Advice, MmapOptions};
+
 use super::CpuBackend;
-use super::buffer::Aligned;
-use super::dot::{Dot, MAX_TILES, Segment, dot};
 use super::isa::Isa;
+use super::peak::Peak;
 use super::simd::{Kernel, LANES, Simd};
 use crate::ops::error::OpError;
 
@@ -13,11 +14,7 @@ use crate::ops::error::OpError;
 const READ_BYTES: usize = 256 << 20;
 /// Passes that read all of them: a pass is short (about a millisecond), so that the time ends where it should.
 const READ_SLICES: usize = 8;
-/// Rows of the peak's operands: a multiple of every path's register block.
-const PEAK_ROWS: usize = 12;
-/// Pairs of the peak's operands: tiles and rows stay in the first-level cache.
-const PEAK_PAIRS: usize = 96;
-/// Times that a peak pass repeats the product.
+/// Times that a pass repeats the peak's product: some milliseconds.
 const PEAK_REPEATS: usize = 1000;
 
 /// What the machine can do with some number of threads.
@@ -96,18 +93,21 @@ impl Sustained<'_> {
 fn measure_read(backend: &CpuBackend, sustained: &Sustained<'_>) -> Result<f64, OpError> {
     let slice = READ_BYTES / 4 / sustained.num_threads / READ_SLICES / LANES / UNROLL * LANES * UNROLL;
     let path = backend.path;
+    let refused = |error: std::io::Error| OpError::new("limits", format!("cannot map memory: {error}"));
     let passes = (0..sustained.num_threads).map(|_| {
-        let mut part = Aligned::<f32>::zeroed(slice * READ_SLICES);
+        let mut memory = MmapOptions::new().len(slice * READ_SLICES * 4).map_anon().map_err(refused)?;
+        // A system without huge pages reads as fast as it can without them.
+        let _ = memory.advise(Advice::HugePage);
         // Zero pages may all be the same page until they are written.
-        part.fill(1.0);
+        bytemuck::cast_slice_mut(&mut memory).fill(1f32);
         let mut pass = 0;
-        move || {
+        Ok(move || {
             let start = pass % READ_SLICES * slice;
             pass += 1;
-            std::hint::black_box(path.run(ReadAll(&part[start..start + slice])));
-        }
+            std::hint::black_box(path.run(ReadAll(&bytemuck::cast_slice(&memory)[start..start + slice])));
+        })
     });
-    sustained.rate((slice * 4) as f64, passes.collect())
+    sustained.rate((slice * 4) as f64, passes.collect::<Result<_, _>>()?)
 }
 
 /// Vectors in flight.
@@ -137,50 +137,13 @@ impl Kernel for ReadAll<'_> {
 }
 
 fn measure_peak(backend: &CpuBackend, sustained: &Sustained<'_>) -> Result<f64, OpError> {
-    let multiply_adds = PEAK_REPEATS * PEAK_ROWS * PEAK_PAIRS * 2 * MAX_TILES * LANES;
     let path = backend.path;
     let passes = (0..sustained.num_threads).map(|_| {
         move || {
-            std::hint::black_box(path.run(Peak));
+            std::hint::black_box(path.run(Peak { repeats: PEAK_REPEATS }));
         }
     });
-    sustained.rate(2.0 * multiply_adds as f64, passes.collect())
-}
-
-/// Multiplies operands that stay in the first-level cache.
-struct Peak;
-
-impl Kernel for Peak {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
-        // 1.0 and 0.0 in each pair.
-        let rows = Aligned::<u32>::from_slice(&[0x3f80; PEAK_ROWS * PEAK_PAIRS]);
-        let tiles = Aligned::<u32>::from_slice(&[0x3f80; MAX_TILES * PEAK_PAIRS * LANES]);
-        let mut out = Aligned::<f32>::zeroed(PEAK_ROWS * MAX_TILES * LANES);
-        let segment = Segment {
-            tiles: std::array::from_fn(|t| tiles[t * PEAK_PAIRS * LANES..].as_ptr()),
-            pairs: PEAK_PAIRS,
-        };
-        for _ in 0..PEAK_REPEATS {
-            let d = Dot {
-                rows: std::hint::black_box(rows.as_ptr()),
-                row_stride: PEAK_PAIRS,
-                num_rows: PEAK_ROWS,
-                segments: &[segment],
-                num_tiles: MAX_TILES,
-                pair_stride: LANES,
-                out: out.as_mut_ptr(),
-                out_stride: MAX_TILES * LANES,
-                continues: false,
-                ahead: 0,
-            };
-            // SAFETY: the three buffers have just these extents.
-            unsafe { dot(s, d) }
-        }
-        out[0]
-    }
+    sustained.rate((PEAK_REPEATS * Peak::FLOPS) as f64, passes.collect())
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use super::elementary64::ln;
 use super::matmul::{FEW_ROWS, TileProduct};
 use super::matrix::CpuMatrix;
 use super::simd::{Kernel, LANES, Simd, load_part};
-use crate::ops::MatrixInfo;
 use crate::ops::batch::HeadRow;
 use crate::ops::lm_head::{HeadStatistics, LmHead, VOCAB_CHUNK};
 use crate::ops::matrix::TILE;
+use crate::ops::{MatrixInfo, row_stride};
 
 /// Rows between dot products and statistics: a multiple of every path's register block.
 const ROW_BLOCK: usize = 48;
@@ -42,12 +42,14 @@ pub(crate) fn lm_head(backend: &mut CpuBackend, args: LmHead<'_, CpuBackend>) {
     let targets = Disjoint::new(&mut backend.target_logits);
     let logits = Disjoint::new(args.logits);
     let (path, scratch) = (backend.path, &backend.scratch);
+    let input = &args.input[..head.len() * row_stride(args.weight.layout().inputs)];
+    let input = backend.row_operands.of(path, &backend.pool, input);
     backend.pool.run(chunks, |worker, chunk| {
         let mut scratch = scratch.of(worker);
         let [rows] = &mut scratch.floats;
         path.run(VocabChunk {
             head,
-            input: args.input,
+            input,
             weight: args.weight,
             chunk,
             chunks,
@@ -82,7 +84,7 @@ fn combine(chunks: &[ChunkStatistics]) -> HeadStatistics {
 
 struct VocabChunk<'a> {
     head: &'a [HeadRow],
-    input: &'a [u16],
+    input: &'a [u32],
     weight: &'a CpuMatrix,
     chunk: usize,
     chunks: usize,

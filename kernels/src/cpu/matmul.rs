@@ -33,15 +33,16 @@ enum Target<'a> {
 }
 
 /// Runs a checked matmul.
-pub(crate) fn matmul(backend: &CpuBackend, args: Matmul<'_, CpuBackend>) {
+pub(crate) fn matmul(backend: &mut CpuBackend, args: Matmul<'_, CpuBackend>) {
     let target = match args.epilogue {
         Epilogue::Store(output) => Target::Store(Disjoint::new(output)),
         Epilogue::AddTo(output) => Target::AddTo(Disjoint::new(output)),
         Epilogue::Activate(activation, output) => Target::Activate(activation, Disjoint::new(output)),
     };
+    let input = &args.input[..args.rows * row_stride(args.weight.layout().inputs)];
     let product = Product {
         rows: args.rows,
-        input: args.input,
+        input: backend.row_operands.of(backend.path, &backend.pool, input),
         weight: args.weight,
         bias: args.bias.map(|bias| &**bias),
         target,
@@ -57,7 +58,7 @@ pub(crate) fn matmul(backend: &CpuBackend, args: Matmul<'_, CpuBackend>) {
 #[derive(Clone, Copy)]
 struct Product<'a> {
     rows: usize,
-    input: &'a [u16],
+    input: &'a [u32],
     weight: &'a CpuMatrix,
     bias: Option<&'a [f32]>,
     target: Target<'a>,
@@ -109,8 +110,8 @@ pub(crate) struct TileProduct<'a> {
     pub(crate) weight: &'a CpuMatrix,
     pub(crate) first_tile: usize,
     pub(crate) num_tiles: usize,
-    /// `[rows, row_stride(inputs)]`
-    pub(crate) input: &'a [u16],
+    /// `[rows, row_stride(inputs)]` operands, as [`super::row_operands`] has them.
+    pub(crate) input: &'a [u32],
     /// Reading weights takes longer than multiplying, or about as long: see [`FEW_ROWS`].
     pub(crate) few_rows: bool,
 }
@@ -127,14 +128,12 @@ impl TileProduct<'_> {
         out_stride: usize,
     ) {
         let pairs = self.weight.layout().pairs();
-        let stride = row_stride(self.weight.layout().inputs);
-        let rows: &[u32] = bytemuck::cast_slice(&self.input[first_row * stride..][..num_rows * stride]);
+        let stride = pairs * S::ROW_WORDS;
+        let rows = &self.input[first_row * stride..][..num_rows * stride];
         assert!(out.len() >= (num_rows - 1) * out_stride + self.num_tiles * TILE);
-        // One register block reads its weights once, so there is nothing to keep for others.
-        // Paths without wide dot products are bound by arithmetic: stretches would only add instructions.
-        let wide = S::DOT_TILES == MAX_TILES;
-        let once = num_rows <= if wide { S::DOT_ROWS } else { 2 };
-        let stretches = wide && !once && self.few_rows;
+        // One register block of all tiles reads its weights once, so there is nothing to keep for others.
+        let once = num_rows <= (S::DOT_SUMS / MAX_TILES).max(2);
+        let stretches = !once && self.few_rows;
         let stretch = if stretches { STRETCH } else { pairs };
         for first_pair in (0..pairs).step_by(stretch) {
             let len = stretch.min(pairs - first_pair);
@@ -143,8 +142,8 @@ impl TileProduct<'_> {
                 *tile = self.weight.tile(self.first_tile + index)[first_pair * TILE..][..len * TILE].as_ptr();
             }
             let d = Dot {
-                rows: rows[first_pair..].as_ptr(),
-                row_stride: pairs,
+                rows: rows[first_pair * S::ROW_WORDS..].as_ptr(),
+                row_stride: stride,
                 num_rows,
                 segments: &[Segment { tiles, pairs: len }],
                 num_tiles: self.num_tiles,
@@ -158,7 +157,7 @@ impl TileProduct<'_> {
                     (false, false) => 0,
                 },
             };
-            // SAFETY: `rows` holds `num_rows * pairs` words, from `first_pair` on `len` in each row; each tile holds
+            // SAFETY: `rows` holds `num_rows * pairs` pairs, from `first_pair` on `len` in each row; each tile holds
             // `len * 16` words; `out` is large enough (asserted).
             unsafe { dot(s, d) }
         }

@@ -13,9 +13,11 @@ mod lm_head;
 mod matmul;
 mod matrix;
 mod norm;
+mod peak;
 mod pool;
 mod processed;
 mod rotary;
+mod row_operands;
 mod sampling;
 mod scratch;
 mod simd;
@@ -44,6 +46,7 @@ use crate::ops::{
 };
 use isa::Path;
 use pool::Pool;
+use row_operands::RowOperands;
 use scratch::Scratch;
 
 /// Threads and scratch memory of one model.
@@ -51,6 +54,7 @@ pub struct CpuBackend {
     path: Path,
     pool: Pool,
     scratch: Scratch,
+    row_operands: RowOperands,
     attention_tasks: Vec<attention::AttentionTask>,
     chunk_statistics: Vec<lm_head::ChunkStatistics>,
     target_logits: Vec<f32>,
@@ -91,6 +95,7 @@ impl CpuBackend {
             path,
             scratch: Scratch::new(pool.threads()),
             pool,
+            row_operands: RowOperands::default(),
             attention_tasks: Vec::new(),
             chunk_statistics: Vec::new(),
             target_logits: Vec::new(),

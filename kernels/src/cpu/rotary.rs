@@ -93,6 +93,12 @@ pub(crate) fn rotate_and_append(backend: &mut CpuBackend, args: RotateAndAppend<
             unsafe { cache.append(args.layer, place, head, key, value) };
         }
     });
+    let geometry = args.cache.geometry();
+    if args.layer + 1 == geometry.layers {
+        for place in batch.places.iter().filter(|place| place.slot as usize + 1 == geometry.block_size) {
+            args.cache.consolidate(place.block);
+        }
+    }
 }
 
 /// Rounds a head.

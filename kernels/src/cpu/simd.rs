@@ -15,6 +15,9 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 pub(crate) use scalar::Scalar;
 
+#[cfg(target_arch = "x86_64")]
+use crate::ops::operand::{OPERAND_CEILING, OPERAND_FLOOR};
+
 /// Lanes of every vector.
 pub(crate) const LANES: usize = 16;
 
@@ -33,15 +36,22 @@ pub(crate) trait Kernel {
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// 16 f32.
     type F: Copy;
-    /// 16 pairs of bf16 weights, ready to be multiplied.
+    /// 16 weights, or pairs of them, as a step of the dot loop takes them.
     type W: Copy;
-    /// One pair of bf16, ready to be multiplied with every lane.
+    /// One element of a row, or a pair, for all lanes.
     type A: Copy;
 
-    /// Rows that the dot kernel keeps in registers.
+    /// Steps in which the dot loop multiplies a pair. 1: the instruction set multiplies pairs of bf16. 2: odd elements are
+    /// multiplied as f32, then even ones.
+    const STEPS: usize;
+    /// Words in which rows hold a pair for the dot loop: the pair itself, or two f32, even element first. Widened once, an
+    /// element of a row takes one load in the loop.
+    const ROW_WORDS: usize = Self::STEPS;
+
+    /// Sums (of a row and a tile) that the dot loop keeps in registers.
+    const DOT_SUMS: usize;
+    /// Rows of them, at most.
     const DOT_ROWS: usize;
-    /// Tiles that the dot kernel keeps in registers.
-    const DOT_TILES: usize;
 
     /// Runs `kernel` compiled for this instruction set.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
@@ -77,17 +87,27 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Clamps to the operand window and rounds to bf16: [`crate::ops::operand::round_to_operand`].
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]);
 
-    /// Loads 16 words.
+    /// Copies 16 operands to where the dot loop reads a row: 8 [`Self::ROW_WORDS`].
+    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]);
+    /// Rounds to operands as [`Self::store_operands`] does, stores them as [`Self::store_row`] does, and returns them.
+    fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F;
+
+    /// What step `STEP` takes of 16 pairs of weights.
     ///
     /// # Safety
     /// `from` is readable for 64 bytes and aligned to 4.
-    unsafe fn load_weights(self, from: *const u32) -> Self::W;
-    /// The pair in a word (low half = even element), for all lanes.
-    fn splat_pair(self, pair: u32) -> Self::A;
-    /// `fma(even, even, fma(odd, odd, sum))` in each lane.
-    fn dot_pair(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F;
+    unsafe fn load_weights<const STEP: usize>(self, from: *const u32) -> Self::W;
+    /// What step `STEP` takes of a row's pair.
+    ///
+    /// # Safety
+    /// `from` is readable for [`Self::ROW_WORDS`] words and aligned to 4.
+    unsafe fn splat_row<const STEP: usize>(self, from: *const u32) -> Self::A;
+    /// One step; all steps of a pair are `fma(even, even, fma(odd, odd, sum))` in each lane.
+    fn dot_step(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F;
     /// Hints that the line at `at` is read soon; any address is allowed.
     fn prefetch(self, at: *const u32);
+    /// The same, but no further than into the second-level cache.
+    fn prefetch_l2(self, at: *const u32);
 
     /// The contract's tree over 16 lanes: `x[i] + x[i + 8]`, then 4, 2 and 1 apart.
     #[inline(always)]
@@ -119,6 +139,21 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.store(v, &mut array);
         array
     }
+}
+
+/// Clamps to what operands can be; what is too small becomes zero.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn operand_window<S: Simd>(s: S, v: S::F) -> S::F {
+    let clamped = s.min(s.max(v, s.splat(-OPERAND_CEILING)), s.splat(OPERAND_CEILING));
+    s.select_less(s.abs(clamped), s.splat(OPERAND_FLOOR), s.splat(0.0), clamped)
+}
+
+/// The first 16 words of a row, as f32.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn row_part(to: &mut [u32]) -> &mut [f32; LANES] {
+    bytemuck::cast_mut::<[u32; LANES], _>(to.first_chunk_mut().expect("16 words"))
 }
 
 /// Up to 16 values, the missing ones replaced.

@@ -21,7 +21,7 @@ pub(crate) struct Part {
 /// Operands of [`stream`].
 #[derive(Clone, Copy)]
 pub(crate) struct Stream<'a> {
-    /// First pair of the first row.
+    /// First pair of the first row; each pair takes [`Simd::ROW_WORDS`] words.
     pub(crate) rows: *const u32,
     /// Words between rows.
     pub(crate) row_stride: usize,
@@ -31,6 +31,8 @@ pub(crate) struct Stream<'a> {
     pub(crate) parts: &'a [Part],
     /// Pairs in each part.
     pub(crate) pairs: usize,
+    /// Pairs of each part's `next` that were asked for before.
+    pub(crate) asked: usize,
     /// Words between pairs; tile `t` of a pair is `16 t` words behind the first.
     pub(crate) pair_stride: usize,
     /// Number of tiles.
@@ -44,8 +46,15 @@ pub(crate) struct Stream<'a> {
 /// So few rows are better off with [`stream`] than with [`super::dot::dot`]: their sums stay in registers.
 #[inline(always)]
 pub(crate) fn suits<S: Simd>(rows: usize) -> bool {
-    const { assert!(S::DOT_ROWS <= MAX_ROWS) };
-    rows <= S::DOT_ROWS
+    rows <= MAX_ROWS.min(S::DOT_ROWS)
+}
+
+/// Asks for the lines of some words.
+#[inline(always)]
+pub(crate) fn ask<S: Simd>(s: S, from: *const u32, words: usize) {
+    for word in (0..words).step_by(LANES) {
+        s.prefetch_l2(from.wrapping_add(word));
+    }
 }
 
 /// Multiplies all rows with all tiles.
@@ -72,7 +81,7 @@ pub(crate) unsafe fn stream<S: Simd>(s: S, d: Stream<'_>) {
 /// Passes of as many tiles as registers hold.
 #[inline(always)]
 unsafe fn passes<S: Simd, const R: usize>(s: S, d: Stream<'_>) {
-    let fits = |tiles: usize, left: usize| R * tiles <= S::DOT_ROWS * S::DOT_TILES && tiles <= left;
+    let fits = |tiles: usize, left: usize| R * tiles <= S::DOT_SUMS && tiles <= left;
     let mut tile = 0;
     while tile < d.num_tiles {
         let left = d.num_tiles - tile;
@@ -99,21 +108,20 @@ unsafe fn pass<S: Simd, const R: usize, const T: usize>(s: S, d: Stream<'_>, fir
     for part in d.parts {
         let (mut words, mut next) =
             (part.words.wrapping_add(first * LANES), part.next.wrapping_add(first * LANES));
-        for _ in 0..d.pairs {
-            let mut operands = [s.splat_pair(0); R];
-            for (r, operand) in operands.iter_mut().enumerate() {
-                // SAFETY: the caller vouches for the rows.
-                *operand = s.splat_pair(unsafe { *row.add(r * d.row_stride) });
-            }
-            for t in 0..T {
-                s.prefetch(next.wrapping_add(t * LANES));
-                // SAFETY: the caller vouches for the tiles.
-                let weights = unsafe { s.load_weights(words.add(t * LANES)) };
-                for (sums, operand) in sums.iter_mut().zip(operands) {
-                    sums[t] = s.dot_pair(sums[t], operand, weights);
+        for pair in 0..d.pairs {
+            if pair >= d.asked {
+                for t in 0..T {
+                    s.prefetch_l2(next.wrapping_add(t * LANES));
                 }
             }
-            row = row.wrapping_add(1);
+            // SAFETY: the caller vouches for a pair in every row and tile.
+            unsafe {
+                step::<S, R, T, 0>(s, d, row, words, &mut sums);
+                if S::STEPS == 2 {
+                    step::<S, R, T, 1>(s, d, row, words, &mut sums);
+                }
+            }
+            row = row.wrapping_add(S::ROW_WORDS);
             words = words.wrapping_add(d.pair_stride);
             next = next.wrapping_add(d.pair_stride);
         }
@@ -125,4 +133,28 @@ unsafe fn pass<S: Simd, const R: usize, const T: usize>(s: S, d: Stream<'_>, fir
         }
     }
     T
+}
+
+/// One step of a pair of all rows and `T` tiles.
+#[inline(always)]
+unsafe fn step<S: Simd, const R: usize, const T: usize, const STEP: usize>(
+    s: S,
+    d: Stream<'_>,
+    row: *const u32,
+    words: *const u32,
+    sums: &mut [[S::F; T]; R],
+) {
+    // SAFETY: the caller vouches for the rows.
+    let mut operands = [unsafe { s.splat_row::<STEP>(row) }; R];
+    for (r, operand) in operands.iter_mut().enumerate().skip(1) {
+        // SAFETY: as above.
+        *operand = unsafe { s.splat_row::<STEP>(row.add(r * d.row_stride)) };
+    }
+    for t in 0..T {
+        // SAFETY: the caller vouches for the tiles.
+        let weights = unsafe { s.load_weights::<STEP>(words.add(t * LANES)) };
+        for (sums, operand) in sums.iter_mut().zip(operands) {
+            sums[t] = s.dot_step(sums[t], operand, weights);
+        }
+    }
 }

@@ -8,6 +8,11 @@ use crate::ops::KvCacheInfo;
 use crate::ops::attention::KEY_TILE;
 use crate::ops::kv_cache::KEY_GROUP;
 
+/// Pairs of the next tile's keys (of 64, at 128 channels) that are asked for during softmax, the rest during the scores: memory has something
+/// to do meanwhile.
+const EARLY_KEY_PAIRS: usize = 8;
+/// Pairs of each group of the next tile's values (of 8) that are asked for before the output is rescaled, the rest during the products.
+const EARLY_VALUE_PAIRS: usize = 1;
 /// Groups of 16 keys in a tile.
 const GROUPS: usize = KEY_TILE / KEY_GROUP;
 
@@ -61,11 +66,34 @@ impl KeyTile<'_> {
         if self.first_key + next * KEY_GROUP < self.keys { next } else { group }
     }
 
+    /// Asks for the first of the next tile's keys; to be called between [`Self::score`] and [`Self::weigh`].
+    #[inline(always)]
+    pub(super) fn ask_for_keys<S: Simd>(&self, s: S, count: usize) {
+        let width = self.cache.key_width();
+        if stream::suits::<S>(count) {
+            for group in (0..self.groups()).step_by(width / KEY_GROUP) {
+                stream::ask(s, self.keys(self.next(group)), EARLY_KEY_PAIRS * width);
+            }
+        }
+    }
+
+    /// Asks for the first of the next tile's values; to be called after [`Self::weigh`].
+    #[inline(always)]
+    pub(super) fn ask_for_values<S: Simd>(&self, s: S, count: usize) {
+        if stream::suits::<S>(count) {
+            for group in 0..self.groups() {
+                let values = self.values(self.next(group));
+                stream::ask(s, values, EARLY_VALUE_PAIRS * self.cache.padded_dim());
+            }
+        }
+    }
+
     /// `scores[v, key] = q[v] . k[key]`
     #[inline(always)]
     pub(super) fn score<S: Simd>(&self, s: S, queries: &[u32], count: usize, scores: &mut [f32]) {
         let pairs = self.cache.padded_dim() / 2;
-        assert!(queries.len() >= count * pairs && scores.len() >= count * KEY_TILE);
+        let row_stride = pairs * S::ROW_WORDS;
+        assert!(queries.len() >= count * row_stride && scores.len() >= count * KEY_TILE);
         if stream::suits::<S>(count) {
             return self.score_few(s, queries, count, scores);
         }
@@ -75,7 +103,7 @@ impl KeyTile<'_> {
         }
         let d = Dot {
             rows: queries.as_ptr(),
-            row_stride: pairs,
+            row_stride,
             num_rows: count,
             segments: &[Segment { tiles, pairs }],
             num_tiles: self.groups(),
@@ -96,10 +124,11 @@ impl KeyTile<'_> {
         for group in (0..self.groups()).step_by(width / KEY_GROUP) {
             let d = Stream {
                 rows: queries.as_ptr(),
-                row_stride: pairs,
+                row_stride: pairs * S::ROW_WORDS,
                 num_rows: count,
                 parts: &[Part { words: self.keys(group), next: self.keys(self.next(group)) }],
                 pairs,
+                asked: EARLY_KEY_PAIRS,
                 pair_stride: width,
                 num_tiles: width / LANES,
                 out: scores[group * KEY_GROUP..].as_mut_ptr(),
@@ -114,7 +143,8 @@ impl KeyTile<'_> {
     #[inline(always)]
     pub(super) fn weigh<S: Simd>(&self, s: S, probabilities: &[u32], count: usize, product: &mut [f32]) {
         let dim = self.cache.padded_dim();
-        assert!(probabilities.len() >= count * KEY_TILE / 2 && product.len() >= count * dim);
+        let row_stride = KEY_TILE / 2 * S::ROW_WORDS;
+        assert!(probabilities.len() >= count * row_stride && product.len() >= count * dim);
         if stream::suits::<S>(count) {
             return self.weigh_few(s, probabilities, count, product);
         }
@@ -130,7 +160,7 @@ impl KeyTile<'_> {
             }
             let d = Dot {
                 rows: probabilities.as_ptr(),
-                row_stride: KEY_TILE / 2,
+                row_stride,
                 num_rows: count,
                 segments: &segments[..self.groups()],
                 num_tiles,
@@ -155,10 +185,11 @@ impl KeyTile<'_> {
         }
         let d = Stream {
             rows: probabilities.as_ptr(),
-            row_stride: KEY_TILE / 2,
+            row_stride: KEY_TILE / 2 * S::ROW_WORDS,
             num_rows: count,
             parts: &parts[..self.groups()],
             pairs: KEY_GROUP / 2,
+            asked: EARLY_VALUE_PAIRS,
             pair_stride: dim,
             num_tiles: dim / LANES,
             out: product.as_mut_ptr(),

@@ -53,8 +53,7 @@ pub(super) fn softmax_tile<S: Simd>(
     for rescale in rescale[..count.next_multiple_of(LANES)].as_chunks_mut::<LANES>().0 {
         s.store(exp(s, s.load(rescale)), rescale);
     }
-    let probabilities: &mut [u16] = bytemuck::cast_slice_mut(probabilities);
-    let probabilities = probabilities.as_chunks_mut::<KEY_TILE>().0;
+    let probabilities = probabilities.chunks_exact_mut(KEY_TILE / 2 * S::ROW_WORDS);
     for (vector, (scores, probabilities)) in scores.iter().zip(probabilities).enumerate() {
         if valid(vector) == 0 {
             probabilities.fill(0);
@@ -80,20 +79,14 @@ fn scale_tile<S: Simd>(s: S, scores: &mut [f32; KEY_TILE], valid: usize, scale: 
     s.max_lanes(largest)
 }
 
-/// `exp(score - max)` as operands, and their sum.
+/// `exp(score - max)` as row operands, and their sum.
 #[inline(always)]
-fn exponentiate<S: Simd>(
-    s: S,
-    scores: &[f32; KEY_TILE],
-    max: f32,
-    probabilities: &mut [u16; KEY_TILE],
-) -> f32 {
+fn exponentiate<S: Simd>(s: S, scores: &[f32; KEY_TILE], max: f32, probabilities: &mut [u32]) -> f32 {
     let max = s.splat(max);
     let mut sums = [s.splat(0.0); KEY_TILE / LANES];
-    let parts = scores.as_chunks::<LANES>().0.iter().zip(probabilities.as_chunks_mut::<LANES>().0);
-    for ((scores, halves), sum) in parts.zip(&mut sums) {
-        s.store_operands(exp(s, s.sub(s.load(scores), max)), halves);
-        *sum = s.load_operands(halves);
+    let probabilities = probabilities.chunks_exact_mut(LANES / 2 * S::ROW_WORDS);
+    for ((scores, part), sum) in scores.as_chunks::<LANES>().0.iter().zip(probabilities).zip(&mut sums) {
+        *sum = s.round_to_row(exp(s, s.sub(s.load(scores), max)), part);
     }
     s.sum_lanes(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
 }

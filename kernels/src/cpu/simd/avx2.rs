@@ -2,8 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Simd};
-use crate::ops::operand::{OPERAND_CEILING, OPERAND_FLOOR};
+use super::{Kernel, LANES, Simd, operand_window, row_part};
 
 /// Token of the AVX2 path; exists only where the instructions do.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +73,12 @@ pub(super) fn max_8_lanes(v: __m256) -> f32 {
 
 impl Simd for Avx2 {
     type F = [__m256; 2];
-    /// Even elements of both halves, then odd ones.
-    type W = [[__m256; 2]; 2];
-    type A = [__m256; 2];
+    type W = [__m256; 2];
+    type A = __m256;
 
-    const DOT_ROWS: usize = 4;
-    const DOT_TILES: usize = 1;
+    const STEPS: usize = 2;
+    const DOT_SUMS: usize = 6;
+    const DOT_ROWS: usize = 6;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -159,10 +158,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]) {
-        let ceiling = self.splat(OPERAND_CEILING);
-        let clamped = self.min(self.max(v, self.splat(-OPERAND_CEILING)), ceiling);
-        let windowed =
-            self.select_less(self.abs(clamped), self.splat(OPERAND_FLOOR), self.splat(0.0), clamped);
+        let windowed = operand_window(self, v);
         // SAFETY: the token proves AVX2; 16 halves are writable.
         unsafe {
             let packed = _mm256_packus_epi32(round_half(windowed[0]), round_half(windowed[1]));
@@ -172,38 +168,58 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_weights(self, from: *const u32) -> Self::W {
+    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]) {
+        self.store(self.load_operands(operands), row_part(to));
+    }
+    #[inline(always)]
+    fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F {
+        let windowed = operand_window(self, v);
+        // SAFETY: the token proves that the machine has AVX2.
+        let rounded = unsafe {
+            [0, 1].map(|half| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(round_half(windowed[half]))))
+        };
+        self.store(rounded, row_part(to));
+        rounded
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights<const STEP: usize>(self, from: *const u32) -> Self::W {
         // SAFETY: the token proves AVX2; the caller promises 64 readable bytes.
         unsafe {
             let (low, high) = (_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast()));
-            let odd = _mm256_set1_epi32(0xffff_0000_u32 as i32);
-            [
-                [
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
-                ],
+            if STEP == 0 {
+                let odd = _mm256_set1_epi32(0xffff_0000_u32 as i32);
                 [
                     _mm256_castsi256_ps(_mm256_and_si256(low, odd)),
                     _mm256_castsi256_ps(_mm256_and_si256(high, odd)),
-                ],
-            ]
+                ]
+            } else {
+                [
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)),
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)),
+                ]
+            }
         }
     }
     #[inline(always)]
-    fn splat_pair(self, pair: u32) -> Self::A {
-        [self.splat(f32::from_bits(pair << 16))[0], self.splat(f32::from_bits(pair & 0xffff_0000))[0]]
+    unsafe fn splat_row<const STEP: usize>(self, from: *const u32) -> Self::A {
+        // SAFETY: the token proves AVX2; the caller promises two readable words.
+        unsafe { _mm256_broadcast_ss(&*from.add(1 - STEP).cast()) }
     }
     #[inline(always)]
-    fn dot_pair(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F {
-        let (even, odd) = ([a[0]; 2], [a[1]; 2]);
-        let (w_even, w_odd) = (w[0], w[1]);
-        let sum = both!(_mm256_fmadd_ps, odd, w_odd, sum);
-        both!(_mm256_fmadd_ps, even, w_even, sum)
+    fn dot_step(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F {
+        let a = [a; 2];
+        both!(_mm256_fmadd_ps, a, w, sum)
     }
     #[inline(always)]
     fn prefetch(self, at: *const u32) {
         // SAFETY: a prefetch never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
+    fn prefetch_l2(self, at: *const u32) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
     }
 
     #[inline(always)]

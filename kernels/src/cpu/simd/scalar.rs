@@ -11,11 +11,12 @@ pub(crate) struct Scalar;
 
 impl Simd for Scalar {
     type F = [f32; LANES];
-    type W = [(f32, f32); LANES];
-    type A = (f32, f32);
+    type W = [f32; LANES];
+    type A = f32;
 
+    const STEPS: usize = 2;
+    const DOT_SUMS: usize = 2;
     const DOT_ROWS: usize = 2;
-    const DOT_TILES: usize = 1;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -84,20 +85,34 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    unsafe fn load_weights(self, from: *const u32) -> Self::W {
-        // SAFETY: the caller promises 16 readable words.
-        let words = unsafe { from.cast::<[u32; LANES]>().read() };
-        words.map(|word| self.splat_pair(word))
+    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]) {
+        to[..LANES].copy_from_slice(&operands.map(|half| u32::from(half) << 16));
     }
     #[inline(always)]
-    fn splat_pair(self, pair: u32) -> Self::A {
-        (f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000))
+    fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F {
+        let rounded = v.map(|x| round_to_operand(x).to_f32());
+        to[..LANES].copy_from_slice(&rounded.map(f32::to_bits));
+        rounded
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights<const STEP: usize>(self, from: *const u32) -> Self::W {
+        // SAFETY: the caller promises 16 readable words.
+        let words = unsafe { from.cast::<[u32; LANES]>().read() };
+        words.map(|word| f32::from_bits(if STEP == 0 { word & 0xffff_0000 } else { word << 16 }))
+    }
+    #[inline(always)]
+    unsafe fn splat_row<const STEP: usize>(self, from: *const u32) -> Self::A {
+        // SAFETY: the caller promises two readable words.
+        unsafe { *from.add(1 - STEP).cast::<f32>() }
     }
     /// Products of operands are exact in f32, so separate multiplications and additions round like fused ones.
     #[inline(always)]
-    fn dot_pair(self, sum: Self::F, (even, odd): Self::A, w: Self::W) -> Self::F {
-        from_fn(|i| (sum[i] + odd * w[i].1) + even * w[i].0)
+    fn dot_step(self, sum: Self::F, a: Self::A, w: Self::W) -> Self::F {
+        from_fn(|i| sum[i] + a * w[i])
     }
     #[inline(always)]
     fn prefetch(self, _at: *const u32) {}
+    #[inline(always)]
+    fn prefetch_l2(self, _at: *const u32) {}
 }

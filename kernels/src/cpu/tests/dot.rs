@@ -2,6 +2,7 @@
 
 use super::{Random, available, path, widen};
 use crate::cpu::dot::{Dot, MAX_TILES, Segment, dot};
+use crate::cpu::row_operands::store_rows;
 use crate::cpu::simd::{Kernel, Simd};
 
 /// Operands of a product with tiles in one piece or in several.
@@ -65,7 +66,8 @@ impl Kernel for &Case {
                     .collect()
             }
         };
-        let (a, b) = (words(&self.a), words(&self.b));
+        let (mut a, b) = (vec![0; self.rows * self.pairs * S::ROW_WORDS], words(&self.b));
+        store_rows(s, &self.a, &mut a);
         let mut out = vec![f32::NAN; self.rows * self.tiles * 16];
         let mut start = 0;
         let segments: Vec<Segment> = self
@@ -82,7 +84,7 @@ impl Kernel for &Case {
             .collect();
         let d = Dot {
             rows: a.as_ptr(),
-            row_stride: self.pairs,
+            row_stride: self.pairs * S::ROW_WORDS,
             num_rows: self.rows,
             segments: &segments,
             num_tiles: self.tiles,
