@@ -96,7 +96,7 @@ fn tiles_of<S: Simd>(rows: usize, left: usize) -> usize {
 
 /// Registers hold the sums of so many rows and tiles.
 #[inline(always)]
-const fn fits<S: Simd>(rows: usize, tiles: usize) -> bool {
+pub(crate) const fn fits<S: Simd>(rows: usize, tiles: usize) -> bool {
     rows <= S::DOT_ROWS && rows * tiles <= S::DOT_SUMS
 }
 

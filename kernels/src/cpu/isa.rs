@@ -162,22 +162,6 @@ impl Path {
         std::hint::black_box(self.run(Peak { repeats: TRIAL_REPEATS }));
         ticks().wrapping_sub(start)
     }
-
-    /// [`Simd::ROW_WORDS`] of this instruction set.
-    pub(crate) fn row_words(self) -> usize {
-        const fn of<S: Simd>(_: S) -> usize {
-            S::ROW_WORDS
-        }
-        match self {
-            Self::Scalar(s) => of(s),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(s) => of(s),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(s) => of(s),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16(s) => of(s),
-        }
-    }
 }
 
 /// The processor's time-stamp counter.

@@ -76,10 +76,9 @@ impl CpuKvCache {
     /// 1.2 times on a Xeon, in virtual machines, where the translation of an address has twice the levels. Where the system
     /// cannot (Linux before 6.1, no free huge page, a block smaller than one), the block stays as it is.
     pub(crate) fn consolidate(&mut self, block: u32) {
-        let geometry = &self.geometry;
-        let bytes = geometry.layers * geometry.kv_heads * 2 * chunk_words(geometry) * 4;
-        let start = self.memory.as_ptr() as usize + block as usize * bytes;
-        let inside = start.next_multiple_of(HUGE_PAGE)..(start + bytes) / HUGE_PAGE * HUGE_PAGE;
+        let first_byte = self.memory.as_ptr() as usize;
+        let [start, end] = [block, block + 1].map(|block| first_byte + self.chunk(0, block, 0) * 4);
+        let inside = start.next_multiple_of(HUGE_PAGE)..end / HUGE_PAGE * HUGE_PAGE;
         #[cfg(target_os = "linux")]
         if !inside.is_empty() {
             // SAFETY: the pages belong to the mapping, whose contents this call does not change.

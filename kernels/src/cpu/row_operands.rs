@@ -19,7 +19,7 @@ pub(crate) struct RowOperands(Vec<u32>);
 impl RowOperands {
     /// `operands`, whole pairs, as words: [`Simd::ROW_WORDS`] for each pair.
     pub(crate) fn of<'a>(&'a mut self, path: Path, pool: &Pool, operands: &'a [u16]) -> &'a [u32] {
-        let words = path.row_words();
+        let words = path.run(RowWords);
         if words == 1 {
             return bytemuck::cast_slice(operands);
         }
@@ -36,6 +36,18 @@ impl RowOperands {
             path.run(StoreRows { from, to });
         });
         &self.0[..len]
+    }
+}
+
+/// [`Simd::ROW_WORDS`] of a path.
+struct RowWords;
+
+impl Kernel for RowWords {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        S::ROW_WORDS
     }
 }
 

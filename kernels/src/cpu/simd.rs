@@ -88,7 +88,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]);
 
     /// Copies 16 operands to where the dot loop reads a row: 8 [`Self::ROW_WORDS`].
-    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]);
+    #[inline(always)]
+    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]) {
+        self.store(self.load_operands(operands), row_part(to));
+    }
     /// Rounds to operands as [`Self::store_operands`] does, stores them as [`Self::store_row`] does, and returns them.
     fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F;
 
@@ -150,7 +153,6 @@ fn operand_window<S: Simd>(s: S, v: S::F) -> S::F {
 }
 
 /// The first 16 words of a row, as f32.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn row_part(to: &mut [u32]) -> &mut [f32; LANES] {
     bytemuck::cast_mut::<[u32; LANES], _>(to.first_chunk_mut().expect("16 words"))

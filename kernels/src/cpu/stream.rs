@@ -4,6 +4,7 @@
 //! Compared with [`super::dot`], tiles lie side by side (one pointer), more of them fit into a pass, and what comes next need
 //! not lie behind what is read. The chains are the same.
 
+use super::dot::fits;
 use super::simd::{LANES, Simd};
 
 /// Rows that one pass keeps in registers, at most.
@@ -81,7 +82,7 @@ pub(crate) unsafe fn stream<S: Simd>(s: S, d: Stream<'_>) {
 /// Passes of as many tiles as registers hold.
 #[inline(always)]
 unsafe fn passes<S: Simd, const R: usize>(s: S, d: Stream<'_>) {
-    let fits = |tiles: usize, left: usize| R * tiles <= S::DOT_SUMS && tiles <= left;
+    let fits = |tiles: usize, left: usize| tiles <= left && fits::<S>(R, tiles);
     let mut tile = 0;
     while tile < d.num_tiles {
         let left = d.num_tiles - tile;

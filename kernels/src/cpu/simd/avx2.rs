@@ -168,10 +168,6 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]) {
-        self.store(self.load_operands(operands), row_part(to));
-    }
-    #[inline(always)]
     fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F {
         let windowed = operand_window(self, v);
         // SAFETY: the token proves that the machine has AVX2.

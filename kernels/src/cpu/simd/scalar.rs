@@ -85,10 +85,6 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
-    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]) {
-        to[..LANES].copy_from_slice(&operands.map(|half| u32::from(half) << 16));
-    }
-    #[inline(always)]
     fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F {
         let rounded = v.map(|x| round_to_operand(x).to_f32());
         to[..LANES].copy_from_slice(&rounded.map(f32::to_bits));
