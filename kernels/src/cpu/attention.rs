@@ -4,12 +4,12 @@
 mod key_tile;
 mod softmax;
 
-use self::key_tile::KeyTile;
+use self::key_tile::{KeyTile, TILE_PAIRS};
 use self::softmax::{SoftmaxState, accumulate, combine, softmax_tile};
 use super::CpuBackend;
 use super::buffer::Disjoint;
 use super::kv_cache::CpuKvCache;
-use super::row_operands::store_rows;
+use super::row_operands::{pack_row, panels};
 use super::simd::{Kernel, LANES, Simd, store_operands_part};
 use crate::ops::attention::{Attention, KEY_SPLIT, KEY_TILE};
 use crate::ops::batch::SequenceSpan;
@@ -88,7 +88,7 @@ struct QueryBlock<'a> {
 /// Scratch of one worker.
 #[derive(Default)]
 pub(crate) struct AttentionScratch {
-    /// `[vectors, d]` row operands, gathered.
+    /// `[vectors, d]` row operands, gathered, in panels.
     queries: Vec<u32>,
     /// `[vectors, KEY_TILE]`
     scores: Vec<f32>,
@@ -110,7 +110,7 @@ impl Kernel for QueryBlock<'_> {
         self.gather_queries(s, dim);
         let state = self.state;
         state.scores.resize(QUERY_BLOCK * KEY_TILE, 0.0);
-        state.probabilities.resize(QUERY_BLOCK * KEY_TILE / 2 * S::ROW_WORDS, 0);
+        state.probabilities.resize(QUERY_BLOCK * TILE_PAIRS * S::ROW_WORDS, 0);
         state.product.resize(QUERY_BLOCK * dim, 0.0);
         state.total.reset(count, dim);
         let position = |vector: usize| self.span.start + (self.task.first + vector) / self.group;
@@ -162,17 +162,20 @@ impl Kernel for QueryBlock<'_> {
 }
 
 impl QueryBlock<'_> {
-    /// Copies the task's query vectors side by side.
+    /// Copies the task's query vectors into panels.
     #[inline(always)]
     fn gather_queries<S: Simd>(&mut self, s: S, dim: usize) {
         let stride = query_stride(self.cache.geometry().head_dim);
         let words = dim / 2 * S::ROW_WORDS;
         self.state.queries.resize(QUERY_BLOCK * words, 0);
-        let vectors = self.task.first..self.task.first + self.task.count;
-        for (vector, to) in vectors.zip(self.state.queries.chunks_exact_mut(words)) {
-            let (row, head) = (self.span.first_row + vector / self.group, vector % self.group);
-            let start = (row * self.heads + self.task.kv_head * self.group + head) * stride;
-            store_rows(s, &self.queries[start..start + dim], to);
+        for (first, rows) in panels::<S>(self.task.count) {
+            let panel = &mut self.state.queries[first * words..][..rows * words];
+            for index in 0..rows {
+                let vector = self.task.first + first + index;
+                let (row, head) = (self.span.first_row + vector / self.group, vector % self.group);
+                let start = (row * self.heads + self.task.kv_head * self.group + head) * stride;
+                pack_row(s, &self.queries[start..start + dim], index, rows, panel);
+            }
         }
     }
 }

@@ -7,14 +7,13 @@ use super::elementary::{exp, exp_one};
 use super::elementary64::ln;
 use super::matmul::{FEW_ROWS, TileProduct};
 use super::matrix::CpuMatrix;
+use super::row_operands::ROW_BLOCK;
 use super::simd::{Kernel, LANES, Simd, load_part};
 use crate::ops::batch::HeadRow;
 use crate::ops::lm_head::{HeadStatistics, LmHead, VOCAB_CHUNK};
 use crate::ops::matrix::TILE;
 use crate::ops::{MatrixInfo, row_stride};
 
-/// Rows between dot products and statistics: a multiple of every path's register block.
-const ROW_BLOCK: usize = 48;
 /// Tiles of a chunk.
 const CHUNK_TILES: usize = VOCAB_CHUNK / TILE;
 
@@ -42,8 +41,9 @@ pub(crate) fn lm_head(backend: &mut CpuBackend, args: LmHead<'_, CpuBackend>) {
     let targets = Disjoint::new(&mut backend.target_logits);
     let logits = Disjoint::new(args.logits);
     let (path, scratch) = (backend.path, &backend.scratch);
-    let input = &args.input[..head.len() * row_stride(args.weight.layout().inputs)];
-    let input = backend.row_operands.of(path, &backend.pool, input);
+    let row_stride = row_stride(args.weight.layout().inputs);
+    let input = &args.input[..head.len() * row_stride];
+    let input = backend.row_operands.of(path, &backend.pool, input, row_stride);
     backend.pool.run(chunks, |worker, chunk| {
         let mut scratch = scratch.of(worker);
         let [rows] = &mut scratch.floats;

@@ -4,20 +4,21 @@
 
 use super::CpuBackend;
 use super::buffer::Disjoint;
-use super::dot::{Dot, MAX_TILES, STREAM_AHEAD, Segment, dot};
+use super::dot::{Dot, MAX_TILES, PANELS, STREAM_AHEAD, Segment, dot};
 use super::elementary::{gelu, gelu_tanh, silu, squared_relu};
 use super::matrix::CpuMatrix;
+use super::row_operands::ROW_BLOCK;
 use super::simd::{Kernel, LANES, Simd, load_part, store_operands_part, store_part};
 use crate::model::config::Activation;
 use crate::ops::matmul::{Epilogue, Matmul};
 use crate::ops::matrix::TILE;
 use crate::ops::{MatrixInfo, row_stride};
 
-/// Rows between dot products and epilogue: a multiple of every path's register block; their sums (12 KiB) and a
-/// stretch of weights fit into the first-level cache together.
-const ROW_BLOCK: usize = 48;
 /// Rows of a task: enough to make the reading of weights cheap, few enough that tasks divide well among threads.
 const TASK_ROWS: usize = 4 * ROW_BLOCK;
+/// Row groups of a pass over the weights. One pass over all rows of a prefill of 4,096 reads them again for every 64 outputs (50 MB, if a row
+/// has 3,072 elements), which took a third longer; a pass for each group alone reads the weights more often: 3 to 5 % longer.
+const PASS_GROUPS: usize = 4;
 /// Up to so many rows of a product, stretches pay: a decode step of 16 sequences took 18.5 ms instead of 22.7, one of
 /// 64 about the same (two layers of the 583M model, one thread, on-CPU time).
 pub(crate) const FEW_ROWS: usize = 64;
@@ -39,18 +40,21 @@ pub(crate) fn matmul(backend: &mut CpuBackend, args: Matmul<'_, CpuBackend>) {
         Epilogue::AddTo(output) => Target::AddTo(Disjoint::new(output)),
         Epilogue::Activate(activation, output) => Target::Activate(activation, Disjoint::new(output)),
     };
-    let input = &args.input[..args.rows * row_stride(args.weight.layout().inputs)];
+    let row_stride = row_stride(args.weight.layout().inputs);
+    let input = &args.input[..args.rows * row_stride];
     let product = Product {
         rows: args.rows,
-        input: backend.row_operands.of(backend.path, &backend.pool, input),
+        input: backend.row_operands.of(backend.path, &backend.pool, input, row_stride),
         weight: args.weight,
         bias: args.bias.map(|bias| &**bias),
         target,
     };
+    let tile_groups = args.weight.layout().tiles().div_ceil(MAX_TILES);
     let row_groups = args.rows.div_ceil(TASK_ROWS);
-    let tasks = args.weight.layout().tiles().div_ceil(MAX_TILES) * row_groups;
-    backend.pool.run(tasks, |_, task| {
-        let (group, first_row) = (task / row_groups, task % row_groups * TASK_ROWS);
+    backend.pool.run(tile_groups * row_groups, |_, task| {
+        let first = task / (PASS_GROUPS * tile_groups) * PASS_GROUPS;
+        let (task, groups) = (task - first * tile_groups, PASS_GROUPS.min(row_groups - first));
+        let (group, first_row) = (task / groups, (first + task % groups) * TASK_ROWS);
         backend.path.run(TileGroup { product, group, first_row });
     });
 }
@@ -71,7 +75,7 @@ struct TileGroup<'a> {
     first_row: usize,
 }
 
-/// Results of a row block before the epilogue.
+/// Results of a row block before the epilogue: 12 KiB, which fit into the first-level cache together with a stretch of weights.
 #[repr(align(64))]
 struct Block([f32; ROW_BLOCK * MAX_TILES * TILE]);
 
@@ -110,14 +114,14 @@ pub(crate) struct TileProduct<'a> {
     pub(crate) weight: &'a CpuMatrix,
     pub(crate) first_tile: usize,
     pub(crate) num_tiles: usize,
-    /// `[rows, row_stride(inputs)]` operands, as [`super::row_operands`] has them.
+    /// Rows of `row_stride(inputs)` operands, as [`super::row_operands`] has them.
     pub(crate) input: &'a [u32],
     /// Reading weights takes longer than multiplying, or about as long: see [`FEW_ROWS`].
     pub(crate) few_rows: bool,
 }
 
 impl TileProduct<'_> {
-    /// `out[row, tile, lane]` (`out_stride` between rows) = dot products of `num_rows` rows of input with the tiles.
+    /// `out[row, tile, lane]` (`out_stride` between rows) = dot products of a block of `num_rows` rows of input with the tiles.
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(
         &self,
@@ -141,9 +145,10 @@ impl TileProduct<'_> {
             for (index, tile) in tiles[..self.num_tiles].iter_mut().enumerate() {
                 *tile = self.weight.tile(self.first_tile + index)[first_pair * TILE..][..len * TILE].as_ptr();
             }
-            let d = Dot {
-                rows: rows[first_pair * S::ROW_WORDS..].as_ptr(),
-                row_stride: stride,
+            let d = Dot::<PANELS> {
+                rows: rows.as_ptr(),
+                row_words: stride,
+                first_pair,
                 num_rows,
                 segments: &[Segment { tiles, pairs: len }],
                 num_tiles: self.num_tiles,

@@ -1,7 +1,7 @@
 //! The most that the dot loop of an instruction set does.
 
 use super::buffer::Aligned;
-use super::dot::{Dot, MAX_TILES, Segment, dot};
+use super::dot::{Dot, MAX_TILES, PANELS, Segment, dot};
 use super::simd::{Kernel, LANES, Simd};
 
 /// Rows: a multiple of every path's register block.
@@ -32,9 +32,10 @@ impl Kernel for Peak {
         let segment =
             Segment { tiles: std::array::from_fn(|t| tiles[t * PAIRS * LANES..].as_ptr()), pairs: PAIRS };
         for _ in 0..self.repeats {
-            let d = Dot {
+            let d = Dot::<PANELS> {
                 rows: std::hint::black_box(rows.as_ptr()),
-                row_stride: PAIRS * S::ROW_WORDS,
+                row_words: PAIRS * S::ROW_WORDS,
+                first_pair: 0,
                 num_rows: ROWS,
                 segments: &[segment],
                 num_tiles: MAX_TILES,

@@ -8,6 +8,7 @@ use super::scratch::WorkerScratch;
 use super::simd::{Kernel, LANES, Simd, load_part, store_operands_part, store_part};
 use crate::model::config::RopeScaling;
 use crate::ops::KvCacheInfo;
+use crate::ops::batch::KvPlace;
 use crate::ops::rotary::{RotaryAngles, RotaryFrequencies, RotateAndAppend, query_stride};
 
 /// Runs a checked computation of angles.
@@ -58,6 +59,11 @@ pub(crate) fn rotate_and_append(backend: &mut CpuBackend, args: RotateAndAppend<
     let width = (heads + 2 * kv_heads) * dim;
     let stride = query_stride(dim);
     let queries = Disjoint::new(args.queries);
+    if args.layer == 0 {
+        for place in filled_from_the_start(&batch.places, args.cache.geometry().block_size) {
+            args.cache.expect_full(place.block);
+        }
+    }
     let cache = args.cache.writer();
     let scratch = &backend.scratch;
     let rotary_dim = args.angles.map_or(0, |(_, dim)| dim);
@@ -99,6 +105,15 @@ pub(crate) fn rotate_and_append(backend: &mut CpuBackend, args: RotateAndAppend<
             args.cache.consolidate(place.block);
         }
     }
+}
+
+/// First places of the blocks of which a step writes all places.
+fn filled_from_the_start(places: &[KvPlace], block_size: usize) -> impl Iterator<Item = &KvPlace> {
+    places.windows(block_size).filter_map(move |block| {
+        let (first, last) = (&block[0], &block[block_size - 1]);
+        (first.slot == 0 && (last.block, last.slot as usize + 1) == (first.block, block_size))
+            .then_some(first)
+    })
 }
 
 /// Rounds a head.
@@ -160,5 +175,27 @@ impl Kernel for RotateHead<'_> {
         for (head, output) in head.chunks(LANES).zip(self.output.chunks_mut(LANES)) {
             store_operands_part(s, load_part(s, head, 0.0), output);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of four: the end of one, two whole ones, the start of another; then one that starts in its middle and goes on elsewhere.
+    #[test]
+    fn blocks_that_a_step_fills_are_found() {
+        let place = |block: u32, slot: u32| KvPlace { block, slot };
+        let slots = |block: u32, slots: std::ops::Range<u32>| slots.map(move |slot| place(block, slot));
+        let places: Vec<_> = slots(7, 2..4)
+            .chain(slots(3, 0..4))
+            .chain(slots(9, 0..4))
+            .chain(slots(1, 0..2))
+            .chain(slots(2, 1..4))
+            .chain(slots(5, 0..1))
+            .collect();
+        let found: Vec<u32> = filled_from_the_start(&places, 4).map(|place| place.block).collect();
+        assert_eq!(found, [3, 9]);
+        assert_eq!(filled_from_the_start(&places[..3], 4).count(), 0);
     }
 }

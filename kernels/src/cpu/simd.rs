@@ -53,7 +53,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Rows of them, at most.
     const DOT_ROWS: usize;
 
-    /// Runs `kernel` compiled for this instruction set.
+    /// Runs `kernel` compiled for this instruction set: one function for each kernel, never a copy at each call.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// All lanes `x`.
@@ -87,12 +87,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Clamps to the operand window and rounds to bf16: [`crate::ops::operand::round_to_operand`].
     fn store_operands(self, v: Self::F, to: &mut [u16; LANES]);
 
-    /// Copies 16 operands to where the dot loop reads a row: 8 [`Self::ROW_WORDS`].
-    #[inline(always)]
-    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]) {
-        self.store(self.load_operands(operands), row_part(to));
-    }
-    /// Rounds to operands as [`Self::store_operands`] does, stores them as [`Self::store_row`] does, and returns them.
+    /// Rounds to operands as [`Self::store_operands`] does, stores them where the dot loop reads a row (8 pairs of
+    /// [`Self::ROW_WORDS`]), and returns them.
     fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F;
 
     /// What step `STEP` takes of 16 pairs of weights.

@@ -5,7 +5,7 @@
 //! not lie behind what is read. The chains are the same.
 
 use super::dot::fits;
-use super::simd::{LANES, Simd};
+use super::simd::{Kernel, LANES, Simd};
 
 /// Rows that one pass keeps in registers, at most.
 const MAX_ROWS: usize = 6;
@@ -25,10 +25,12 @@ pub(crate) struct Stream<'a> {
     /// First pair of the first row; each pair takes [`Simd::ROW_WORDS`] words.
     pub(crate) rows: *const u32,
     /// Words between rows.
-    pub(crate) row_stride: usize,
+    pub(crate) row_step: usize,
+    /// Words between a row's pairs.
+    pub(crate) pair_step: usize,
     /// Number of rows.
     pub(crate) num_rows: usize,
-    /// Stretches, in the order of the chain; a row's pairs are contiguous over all of them.
+    /// Stretches, in the order of the chain; a row's pairs are at equal distances over all of them.
     pub(crate) parts: &'a [Part],
     /// Pairs in each part.
     pub(crate) pairs: usize,
@@ -65,16 +67,29 @@ pub(crate) fn ask<S: Simd>(s: S, from: *const u32, words: usize) {
 /// meanwhile.
 #[inline(always)]
 pub(crate) unsafe fn stream<S: Simd>(s: S, d: Stream<'_>) {
-    // SAFETY: passed on.
-    unsafe {
-        match d.num_rows {
-            1 => passes::<S, 1>(s, d),
-            2 => passes::<S, 2>(s, d),
-            3 if S::DOT_ROWS >= 3 => passes::<S, 3>(s, d),
-            4 if S::DOT_ROWS >= 4 => passes::<S, 4>(s, d),
-            5 if S::DOT_ROWS >= 5 => passes::<S, 5>(s, d),
-            6 if S::DOT_ROWS >= 6 => passes::<S, 6>(s, d),
-            rows => unreachable!("{rows} rows do not suit"),
+    s.vectorize(Passes(d));
+}
+
+/// A product whose caller vouches for its pointers, as [`stream`] demands.
+struct Passes<'a>(Stream<'a>);
+
+impl Kernel for Passes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let d = self.0;
+        // SAFETY: the caller of `stream` vouches for it.
+        unsafe {
+            match d.num_rows {
+                1 => passes::<S, 1>(s, d),
+                2 => passes::<S, 2>(s, d),
+                3 if S::DOT_ROWS >= 3 => passes::<S, 3>(s, d),
+                4 if S::DOT_ROWS >= 4 => passes::<S, 4>(s, d),
+                5 if S::DOT_ROWS >= 5 => passes::<S, 5>(s, d),
+                6 if S::DOT_ROWS >= 6 => passes::<S, 6>(s, d),
+                rows => unreachable!("{rows} rows do not suit"),
+            }
         }
     }
 }
@@ -122,7 +137,7 @@ unsafe fn pass<S: Simd, const R: usize, const T: usize>(s: S, d: Stream<'_>, fir
                     step::<S, R, T, 1>(s, d, row, words, &mut sums);
                 }
             }
-            row = row.wrapping_add(S::ROW_WORDS);
+            row = row.wrapping_add(d.pair_step);
             words = words.wrapping_add(d.pair_stride);
             next = next.wrapping_add(d.pair_stride);
         }
@@ -149,7 +164,7 @@ unsafe fn step<S: Simd, const R: usize, const T: usize, const STEP: usize>(
     let mut operands = [unsafe { s.splat_row::<STEP>(row) }; R];
     for (r, operand) in operands.iter_mut().enumerate().skip(1) {
         // SAFETY: as above.
-        *operand = unsafe { s.splat_row::<STEP>(row.add(r * d.row_stride)) };
+        *operand = unsafe { s.splat_row::<STEP>(row.add(r * d.row_step)) };
     }
     for t in 0..T {
         // SAFETY: the caller vouches for the tiles.

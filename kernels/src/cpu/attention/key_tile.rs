@@ -1,7 +1,7 @@
 //! Products with a tile of the cache: scores of up to 64 keys, and the sum of their values.
 
 use crate::cpu::CpuKvCache;
-use crate::cpu::dot::{Dot, MAX_TILES, Segment, dot};
+use crate::cpu::dot::{Dot, MAX_TILES, PANELS, Segment, dot};
 use crate::cpu::simd::{LANES, Simd};
 use crate::cpu::stream::{self, Part, Stream, stream};
 use crate::ops::KvCacheInfo;
@@ -13,6 +13,8 @@ use crate::ops::kv_cache::KEY_GROUP;
 const EARLY_KEY_PAIRS: usize = 8;
 /// Pairs of each group of the next tile's values (of 8) that are asked for before the output is rescaled, the rest during the products.
 const EARLY_VALUE_PAIRS: usize = 1;
+/// Pairs of keys in a tile.
+pub(super) const TILE_PAIRS: usize = KEY_TILE / 2;
 /// Groups of 16 keys in a tile.
 const GROUPS: usize = KEY_TILE / KEY_GROUP;
 
@@ -92,8 +94,8 @@ impl KeyTile<'_> {
     #[inline(always)]
     pub(super) fn score<S: Simd>(&self, s: S, queries: &[u32], count: usize, scores: &mut [f32]) {
         let pairs = self.cache.padded_dim() / 2;
-        let row_stride = pairs * S::ROW_WORDS;
-        assert!(queries.len() >= count * row_stride && scores.len() >= count * KEY_TILE);
+        let row_words = pairs * S::ROW_WORDS;
+        assert!(queries.len() >= count * row_words && scores.len() >= count * KEY_TILE);
         if stream::suits::<S>(count) {
             return self.score_few(s, queries, count, scores);
         }
@@ -101,9 +103,10 @@ impl KeyTile<'_> {
         for (group, tile) in tiles[..self.groups()].iter_mut().enumerate() {
             *tile = self.keys(group);
         }
-        let d = Dot {
+        let d = Dot::<PANELS> {
             rows: queries.as_ptr(),
-            row_stride,
+            row_words,
+            first_pair: 0,
             num_rows: count,
             segments: &[Segment { tiles, pairs }],
             num_tiles: self.groups(),
@@ -124,7 +127,8 @@ impl KeyTile<'_> {
         for group in (0..self.groups()).step_by(width / KEY_GROUP) {
             let d = Stream {
                 rows: queries.as_ptr(),
-                row_stride: pairs * S::ROW_WORDS,
+                row_step: S::ROW_WORDS,
+                pair_step: count * S::ROW_WORDS,
                 num_rows: count,
                 parts: &[Part { words: self.keys(group), next: self.keys(self.next(group)) }],
                 pairs,
@@ -143,8 +147,8 @@ impl KeyTile<'_> {
     #[inline(always)]
     pub(super) fn weigh<S: Simd>(&self, s: S, probabilities: &[u32], count: usize, product: &mut [f32]) {
         let dim = self.cache.padded_dim();
-        let row_stride = KEY_TILE / 2 * S::ROW_WORDS;
-        assert!(probabilities.len() >= count * row_stride && product.len() >= count * dim);
+        let row_words = TILE_PAIRS * S::ROW_WORDS;
+        assert!(probabilities.len() >= count * row_words && product.len() >= count * dim);
         if stream::suits::<S>(count) {
             return self.weigh_few(s, probabilities, count, product);
         }
@@ -158,9 +162,10 @@ impl KeyTile<'_> {
                     *pointer = values.wrapping_add((first + tile) * LANES);
                 }
             }
-            let d = Dot {
+            let d = Dot::<TILE_PAIRS> {
                 rows: probabilities.as_ptr(),
-                row_stride,
+                row_words,
+                first_pair: 0,
                 num_rows: count,
                 segments: &segments[..self.groups()],
                 num_tiles,
@@ -185,7 +190,8 @@ impl KeyTile<'_> {
         }
         let d = Stream {
             rows: probabilities.as_ptr(),
-            row_stride: KEY_TILE / 2 * S::ROW_WORDS,
+            row_step: TILE_PAIRS * S::ROW_WORDS,
+            pair_step: S::ROW_WORDS,
             num_rows: count,
             parts: &parts[..self.groups()],
             pairs: KEY_GROUP / 2,

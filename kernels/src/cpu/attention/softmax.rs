@@ -1,6 +1,7 @@
 //! Online softmax of a block of query vectors: tiles into a split, splits into the whole.
 
 use super::QUERY_BLOCK;
+use super::key_tile::TILE_PAIRS;
 use crate::cpu::elementary::exp;
 use crate::cpu::simd::{LANES, Simd};
 use crate::ops::attention::KEY_TILE;
@@ -53,7 +54,7 @@ pub(super) fn softmax_tile<S: Simd>(
     for rescale in rescale[..count.next_multiple_of(LANES)].as_chunks_mut::<LANES>().0 {
         s.store(exp(s, s.load(rescale)), rescale);
     }
-    let probabilities = probabilities.chunks_exact_mut(KEY_TILE / 2 * S::ROW_WORDS);
+    let probabilities = probabilities.chunks_exact_mut(TILE_PAIRS * S::ROW_WORDS);
     for (vector, (scores, probabilities)) in scores.iter().zip(probabilities).enumerate() {
         if valid(vector) == 0 {
             probabilities.fill(0);

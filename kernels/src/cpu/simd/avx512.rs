@@ -23,11 +23,13 @@ impl<const BF16: bool> Avx512<BF16> {
     }
 }
 
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn with_features<K: Kernel, const BF16: bool>(kernel: K, token: Avx512<BF16>) -> K::Output {
     kernel.run(token)
 }
 
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 fn with_bf16<K: Kernel, const BF16: bool>(kernel: K, token: Avx512<BF16>) -> K::Output {
     kernel.run(token)
@@ -116,8 +118,9 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
     #[inline(always)]
     fn select_less(self, a: Self::F, b: Self::F, yes: Self::F, no: Self::F) -> Self::F {
+        // "Not less", so that a mask that zeroes (most callers' `yes` is 0) need not be inverted.
         // SAFETY: the token proves that the machine has AVX-512.
-        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes) }
+        unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(a, b), yes, no) }
     }
     #[inline(always)]
     fn scale_by_exponent(self, y: Self::F, t: Self::F) -> Self::F {
@@ -149,14 +152,6 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         }
     }
 
-    #[inline(always)]
-    fn store_row(self, operands: &[u16; LANES], to: &mut [u32]) {
-        if BF16 {
-            to[..LANES / 2].copy_from_slice(&bytemuck::cast::<[u16; LANES], [u32; LANES / 2]>(*operands));
-        } else {
-            self.store(self.load_operands(operands), row_part(to));
-        }
-    }
     #[inline(always)]
     fn round_to_row(self, v: Self::F, to: &mut [u32]) -> Self::F {
         if BF16 {

@@ -18,7 +18,7 @@ impl Simd for Scalar {
     const DOT_SUMS: usize = 2;
     const DOT_ROWS: usize = 2;
 
-    #[inline(always)]
+    #[inline(never)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }

@@ -1,9 +1,12 @@
 //! The dot kernel: the contract's chain on every path, with inputs that hurt.
 
 use super::{Random, available, path, widen};
-use crate::cpu::dot::{Dot, MAX_TILES, Segment, dot};
-use crate::cpu::row_operands::store_rows;
+use crate::cpu::dot::{Dot, MAX_TILES, PANELS, Segment, dot};
+use crate::cpu::row_operands::{pack_row, panels};
 use crate::cpu::simd::{Kernel, Simd};
+
+/// Pairs of a row that is no panel, as attention has them.
+const TILE_PAIRS: usize = 32;
 
 /// Operands of a product with tiles in one piece or in several.
 #[derive(Clone)]
@@ -66,9 +69,7 @@ impl Kernel for &Case {
                     .collect()
             }
         };
-        let (mut a, b) = (vec![0; self.rows * self.pairs * S::ROW_WORDS], words(&self.b));
-        store_rows(s, &self.a, &mut a);
-        let mut out = vec![f32::NAN; self.rows * self.tiles * 16];
+        let b = words(&self.b);
         let mut start = 0;
         let segments: Vec<Segment> = self
             .cuts
@@ -82,11 +83,44 @@ impl Kernel for &Case {
                 Segment { tiles, pairs }
             })
             .collect();
-        let d = Dot {
+        let in_panels = self.product::<S, PANELS>(s, self.pairs, &segments);
+        if self.pairs <= TILE_PAIRS {
+            let in_rows = self.product::<S, TILE_PAIRS>(s, TILE_PAIRS, &segments);
+            let bits = |out: &[f32]| out.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&in_rows), bits(&in_panels));
+        }
+        in_panels
+    }
+}
+
+impl Case {
+    /// The product with rows that take `row_pairs` pairs each.
+    #[inline(always)]
+    fn product<S: Simd, const ROW_PAIRS: usize>(
+        &self,
+        s: S,
+        row_pairs: usize,
+        segments: &[Segment],
+    ) -> Vec<f32> {
+        let row_words = row_pairs * S::ROW_WORDS;
+        let mut a = vec![0; self.rows * row_words];
+        for (first, rows) in panels::<S>(self.rows) {
+            for row in 0..rows {
+                let from = &self.a[(first + row) * self.pairs * 2..][..self.pairs * 2];
+                if ROW_PAIRS == PANELS {
+                    pack_row(s, from, row, rows, &mut a[first * row_words..][..rows * row_words]);
+                } else {
+                    pack_row(s, from, 0, 1, &mut a[(first + row) * row_words..][..row_words]);
+                }
+            }
+        }
+        let mut out = vec![f32::NAN; self.rows * self.tiles * 16];
+        let d = Dot::<ROW_PAIRS> {
             rows: a.as_ptr(),
-            row_stride: self.pairs * S::ROW_WORDS,
+            row_words,
+            first_pair: 0,
             num_rows: self.rows,
-            segments: &segments,
+            segments,
             num_tiles: self.tiles,
             pair_stride: 16,
             out: out.as_mut_ptr(),
