@@ -184,23 +184,20 @@ impl BenchPeers {
         if kind == Kind::Short {
             compare_logprobs(&mut ours, peer)?;
         }
-        let before = machine_limits(self.threads).map_err(anyhow::Error::msg)?;
-        let mut fill = ours.fill()?;
-        let mut pairs =
-            Pairs { prefill: Vec::new(), decode: vec![Vec::new(); workload.batches.len()], peer: Vec::new() };
+        ours.fill()?;
+        let mut pairs = Pairs::of(&workload);
         for pair in 0..kind.pairs(self.pairs) {
             eprintln!("pair {}", pair + 1);
             pairs.peer.push(peer.run(&workload)?);
+            let before = machine_limits(self.threads).map_err(anyhow::Error::msg)?;
             for (decode, &batch) in pairs.decode.iter_mut().zip(&workload.batches) {
                 decode.push(ours.decode(batch)?);
             }
-            pairs.prefill.push(match kind {
-                Kind::Long => fill.pop().context("a context was filled")?,
-                Kind::Short | Kind::Avx2 => ours.prefill()?,
-            });
+            pairs.prefill.push(ours.prefill()?);
+            let after = machine_limits(self.threads).map_err(anyhow::Error::msg)?;
+            pairs.limits.push(between(before, after));
         }
-        let after = machine_limits(self.threads).map_err(anyhow::Error::msg)?;
-        pairs.compare(kind, &workload, &between(before, after), peer)
+        pairs.compare(kind, &workload, peer)
     }
 }
 
@@ -222,6 +219,8 @@ fn compare_logprobs(ours: &mut Bench, peer: &mut dyn Peer) -> Result<()> {
 
 /// Passes, one of each a pair.
 struct Pairs {
+    /// What the machine could do around our passes: neighbours come and go.
+    limits: Vec<MachineLimits>,
     prefill: Vec<Pass>,
     /// One entry a batch size.
     decode: Vec<Vec<Pass>>,
@@ -229,24 +228,24 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn compare(
-        &self,
-        kind: Kind,
-        workload: &Workload,
-        limits: &MachineLimits,
-        peer: &dyn Peer,
-    ) -> Result<Vec<Comparison>> {
+    /// None yet.
+    fn of(workload: &Workload) -> Self {
+        let decode = vec![Vec::new(); workload.batches.len()];
+        Self { limits: Vec::new(), prefill: Vec::new(), decode, peer: Vec::new() }
+    }
+
+    fn compare(&self, kind: Kind, workload: &Workload, peer: &dyn Peer) -> Result<Vec<Comparison>> {
         let (context, mut rows) = (workload.context, Vec::new());
         let peers = |index: usize, value: fn(&PeerPass) -> f64| -> Vec<f64> {
             self.peer.iter().filter_map(|passes| passes.get(index).map(value)).collect()
         };
         let figure = kind.label(&format!("prefill of {context} tokens"));
         let prefill = peers(0, |pass| pass.prefill);
-        rows.push(Comparison::new(figure, peer.goal(kind, None), &self.prefill, prefill, limits)?);
+        rows.push(Comparison::new(figure, peer.goal(kind, None), &self.prefill, prefill, &self.limits)?);
         for (index, (&batch, passes)) in workload.batches.iter().zip(&self.decode).enumerate() {
             let figure = kind.label(&format!("decode, batch {batch}, {context} cached tokens each"));
             let decode = peers(index, |pass| pass.decode);
-            rows.push(Comparison::new(figure, peer.goal(kind, Some(batch)), passes, decode, limits)?);
+            rows.push(Comparison::new(figure, peer.goal(kind, Some(batch)), passes, decode, &self.limits)?);
         }
         Ok(rows)
     }
@@ -258,16 +257,20 @@ impl Comparison {
         goal: &str,
         ours: &[Pass],
         peer: Vec<f64>,
-        limits: &MachineLimits,
+        limits: &[MachineLimits],
     ) -> Result<Self> {
-        let figures = Figures::of(ours, limits).context("no pass was measured")?;
+        let shares = ours.iter().zip(limits).filter_map(|(pass, limits)| {
+            let figures = Figures::of(std::slice::from_ref(pass), limits)?;
+            Some((figures.share_of_bandwidth, figures.share_of_peak))
+        });
+        let (bandwidth, peak): (Vec<f64>, Vec<f64>) = shares.unzip();
         Ok(Self {
             figure,
             goal: goal.to_owned(),
             ours: ours.iter().map(|pass| pass.tokens as f64 / pass.seconds.max(1e-9)).collect(),
             peer,
-            share_of_bandwidth: figures.share_of_bandwidth,
-            share_of_peak: figures.share_of_peak,
+            share_of_bandwidth: median(&bandwidth).context("no pass was measured")?,
+            share_of_peak: median(&peak).context("no pass was measured")?,
         })
     }
 
