@@ -52,11 +52,16 @@ pub(crate) fn matmul(backend: &mut CpuBackend, args: Matmul<'_, CpuBackend>) {
     let tile_groups = args.weight.layout().tiles().div_ceil(MAX_TILES);
     let row_groups = args.rows.div_ceil(TASK_ROWS);
     backend.pool.run(tile_groups * row_groups, |_, task| {
-        let first = task / (PASS_GROUPS * tile_groups) * PASS_GROUPS;
-        let (task, groups) = (task - first * tile_groups, PASS_GROUPS.min(row_groups - first));
-        let (group, first_row) = (task / groups, (first + task % groups) * TASK_ROWS);
-        backend.path.run(TileGroup { product, group, first_row });
+        let (group, row_group) = place(task, tile_groups, row_groups);
+        backend.path.run(TileGroup { product, group, first_row: row_group * TASK_ROWS });
     });
+}
+
+/// Tile group and row group of a task: passes over all tile groups, of [`PASS_GROUPS`] row groups each.
+fn place(task: usize, tile_groups: usize, row_groups: usize) -> (usize, usize) {
+    let first = task / (PASS_GROUPS * tile_groups) * PASS_GROUPS;
+    let (task, groups) = (task - first * tile_groups, PASS_GROUPS.min(row_groups - first));
+    (task / groups, first + task % groups)
 }
 
 #[derive(Clone, Copy)]
@@ -237,4 +242,22 @@ fn activate_row<S: Simd>(
 fn span(tile: usize, outputs: usize) -> (usize, usize) {
     let start = tile * TILE;
     (start, TILE.min(outputs - start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_cover_every_group_once() {
+        for (tile_groups, row_groups) in [(1, 1), (3, 4), (5, 6), (2, 8), (7, 22)] {
+            let mut places: Vec<_> =
+                (0..tile_groups * row_groups).map(|task| place(task, tile_groups, row_groups)).collect();
+            // A pass has walked all tile groups before the next begins.
+            assert!(places.is_sorted_by_key(|(_, row_group)| row_group / PASS_GROUPS));
+            places.sort_unstable();
+            let all = (0..tile_groups).flat_map(|group| (0..row_groups).map(move |row| (group, row)));
+            assert!(places.into_iter().eq(all), "{tile_groups} x {row_groups}");
+        }
+    }
 }
