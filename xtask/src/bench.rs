@@ -53,15 +53,14 @@ impl Bench {
 }
 
 /// Builds the benchmark with the runner optimised, on dependencies as the dev profile has them: those are there already,
-/// and a release build of all takes ten times as long.
+/// and a release build of all takes ten times as long. (With the whole workspace, since dependencies of a package alone have other features.)
 fn built() -> Result<PathBuf> {
     let optimised = ["opt-level=3", "debug-assertions=false", "overflow-checks=false"];
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(crate::workspace_root());
     cargo.args([
         "build",
-        "--package",
-        "goldlap",
+        "--workspace",
         "--bench",
         "overhead",
         "--message-format",
