@@ -3,11 +3,13 @@
 //! Matrix products, attention scores (tiles of 16 keys) and probabilities times values (tiles of 16 channels) all are this
 //! loop, so the order of a chain is written down once.
 
-use super::row_operands::{MAX_PANEL, panels};
+use super::row_operands::panels;
 use super::simd::{Kernel, LANES, Simd};
 
 /// Tiles that one call multiplies, at most.
 pub(crate) const MAX_TILES: usize = 4;
+/// Rows kept in registers, at most.
+const MAX_ROWS: usize = 12;
 /// [`Dot`]'s parameter for rows in panels.
 pub(crate) const PANELS: usize = 0;
 
@@ -95,8 +97,9 @@ impl<const ROW_PAIRS: usize> Kernel for Blocks<'_, ROW_PAIRS> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let d = self.0;
-        let blocks = d.num_rows.div_ceil(S::DOT_ROWS);
-        for (index, (row, rows)) in panels::<S>(d.num_rows).enumerate() {
+        let panels = panels::<S>(d.num_rows);
+        let blocks = panels.len();
+        for (index, (row, rows)) in panels.enumerate() {
             let mut tile = 0;
             while tile < d.num_tiles {
                 let tiles = tiles_of::<S>(rows, d.num_tiles - tile);
@@ -183,7 +186,7 @@ unsafe fn block_rows<S: Simd, const P: usize, const T: usize, const ASK: bool>(
     rows: usize,
     asking: Asking,
 ) {
-    const { assert!(S::DOT_ROWS <= MAX_PANEL && S::DOT_ROWS <= S::DOT_SUMS) };
+    const { assert!(S::DOT_ROWS <= MAX_ROWS && S::DOT_ROWS <= S::DOT_SUMS) };
     // SAFETY: passed on from `dot`.
     unsafe {
         match rows {

@@ -5,7 +5,7 @@
 //! line; values: `[key pair][d][2]`, so that 16 channels are a tile of the output.
 //! `d` is the head's width rounded up to 16; the padding stays zero. The memory is an anonymous mapping without reserve: zero,
 //! and committed page by page as tokens are first written. A block that is full moves to huge pages, and one that a single step fills
-//! (prefill of a long prompt) starts there. (Huge pages from the start for all
+//! (prefill of a long prompt) starts there. (For all blocks from the start, they
 //! commit whole blocks: eight ranks of the 583M throughput case needed 2,787 MiB with them instead of 1,649.)
 
 use memmap2::{MmapMut, MmapOptions};

@@ -60,7 +60,7 @@ pub(crate) fn rotate_and_append(backend: &mut CpuBackend, args: RotateAndAppend<
     let stride = query_stride(dim);
     let queries = Disjoint::new(args.queries);
     if args.layer == 0 {
-        for place in filled_from_the_start(&batch.places, args.cache.geometry().block_size) {
+        for place in filled_from_the_start(&batch.places, geometry.block_size) {
             args.cache.expect_full(place.block);
         }
     }
@@ -99,7 +99,6 @@ pub(crate) fn rotate_and_append(backend: &mut CpuBackend, args: RotateAndAppend<
             unsafe { cache.append(args.layer, place, head, key, value) };
         }
     });
-    let geometry = args.cache.geometry();
     if args.layer + 1 == geometry.layers {
         for place in batch.places.iter().filter(|place| place.slot as usize + 1 == geometry.block_size) {
             args.cache.consolidate(place.block);

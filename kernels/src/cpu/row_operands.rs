@@ -12,8 +12,6 @@ use super::simd::{Kernel, Simd};
 
 /// Rows that are multiplied as one product: panels are laid out in blocks of so many rows. A multiple of every path's panel.
 pub(crate) const ROW_BLOCK: usize = 48;
-/// Rows of a panel, at most.
-pub(crate) const MAX_PANEL: usize = 12;
 /// Pairs of a cache line: so many of all rows are packed before the next, so that each line is written to while it is in the
 /// first-level cache, and rows are read as streams.
 const LINE_PAIRS: usize = 16;
@@ -23,7 +21,7 @@ const TASK_PAIRS: usize = 256;
 /// The panels of a product of `num_rows` rows: `(first row, rows)`, as few and as equal as possible (4 + 4 rows keep more chains in
 /// flight than 6 + 2).
 #[inline(always)]
-pub(crate) fn panels<S: Simd>(num_rows: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn panels<S: Simd>(num_rows: usize) -> impl ExactSizeIterator<Item = (usize, usize)> {
     let number = num_rows.div_ceil(S::DOT_ROWS);
     (0..number).map(move |index| {
         let (low, higher) = (num_rows / number, num_rows % number);
